@@ -1,0 +1,178 @@
+"""The vocabulary between a dialect and a session: commands in, events out. Frozen, typed, no behaviour.
+
+All times are milliseconds of stream time: 0 is the first sample the client sent, whatever a gate removed since.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+ENCODINGS = ("pcm_s16le", "pcm_f32le", "mulaw", "alaw")
+FRAME_MS = 80
+
+# ---------------------------------------------------------------- options of one conversation
+
+
+@dataclass(frozen=True, slots=True)
+class GateOptions:
+    """The VAD gate. `enabled=False` feeds everything to the model."""
+
+    enabled: bool = True
+    aggressiveness: int = 2  # webrtcvad's 0..3
+    pre_roll_ms: int = 300  # audio kept from before the onset
+    onset_ms: int = 60  # voiced time that opens the gate
+    hangover_ms: int = 500  # unvoiced time that closes it
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOptions:
+    """What a client may choose for its stream. A session clamps nothing: the dialect has validated it."""
+
+    encoding: str = "pcm_s16le"
+    sample_rate: int = 16000  # 8000..48000 Hz
+    channels: int = 1  # 1 or 2; with 2 every channel is transcribed and labelled
+    delay_ms: int = 480  # 80..1200 in steps of 80, or 2400
+    interim: bool = True  # send partials
+    max_utterance_ms: int = 30_000  # a final is cut between words at this length at the latest
+    gate: GateOptions = field(default_factory=GateOptions)
+
+
+# ---------------------------------------------------------------- commands: dialect → session
+
+
+@dataclass(frozen=True, slots=True)
+class Configure:
+    """Replace the options; only before the first audio."""
+
+    options: SessionOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """Bytes of the configured encoding; chunk borders mean nothing, not even to a sample."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Flush:
+    """Final for what was said so far; the stream stays open."""
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Drain, then `Done`."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeepAlive:
+    """Counts as activity, nothing else."""
+
+
+Command = Configure | Audio | Flush | End | KeepAlive
+
+# ---------------------------------------------------------------- events: session → dialect
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    text: str  # without surrounding spaces
+    start_ms: int
+    end_ms: int
+    confidence: float  # 0..1
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    session_id: str
+    model: str
+    sample_rate: int
+    delay_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStarted:
+    at_ms: int
+    channel: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStopped:
+    at_ms: int
+    channel: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """`text` is the whole utterance so far and only ever grows; `delta` is what was added since the last partial."""
+
+    utterance: int
+    text: str
+    delta: str
+    start_ms: int
+    audio_ms: int  # audio of the stream that the model has heard
+    channel: int = 0
+
+
+FinalReason = Literal["silence", "flush", "end", "length"]
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    utterance: int
+    text: str
+    words: tuple[Word, ...]
+    start_ms: int
+    end_ms: int
+    reason: FinalReason
+    channel: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Audio that was not transcribed, and why."""
+
+    from_ms: int
+    to_ms: int
+    reason: str
+    channel: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Warning_:
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    code: str
+    message: str
+    fatal: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    audio_ms: int
+    speech_ms: int
+    utterances: int
+
+
+Event = Ready | SpeechStarted | SpeechStopped | Partial | Final | Gap | Warning_ | Error | Done
+
+# ---------------------------------------------------------------- engine → session
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One token of one stream.
+
+    `position` counts the frames that this lease was fed, from 0: the step that consumed frame `position`.
+    `token` is the model's id (control ids below 1000 in the 4B carry no text). `logprob` is its natural log probability.
+    """
+
+    lease: int
+    position: int
+    token: int
+    logprob: float
