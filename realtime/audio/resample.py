@@ -1,0 +1,48 @@
+"""float32 at the client's rate → float32 at 16 kHz, streaming.
+
+Any chunking gives the samples of one chunk, and a whole stream gives exactly round(n * to_hz / from_hz) samples.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import soxr
+
+SAMPLE_RATE_HZ = 16_000
+
+
+class Resampler:
+    """soxr with a filter of constant latency, one channel."""
+
+    def __init__(self, from_hz: int, to_hz: int = SAMPLE_RATE_HZ):
+        self._stream = soxr.ResampleStream(from_hz, to_hz, num_channels=1, dtype="float32", quality="HQ")
+
+    def push(self, samples: np.ndarray) -> np.ndarray:
+        """float32 [n] → float32 [m], what is ready now; within [-1, 1]."""
+        return self._clipped(self._stream.resample_chunk(samples))
+
+    def flush(self) -> np.ndarray:
+        """The samples still inside, float32 [m]. The next push starts a new stream."""
+        tail = self._clipped(self._stream.resample_chunk(np.empty(0, np.float32), last=True))
+        self._stream.clear()
+        return tail
+
+    @staticmethod
+    def _clipped(samples: np.ndarray) -> np.ndarray:
+        # Band limiting overshoots at full scale, and the gate counts on int16 that does not wrap.
+        return np.clip(samples, -1.0, 1.0, out=samples)
+
+
+class Identity:
+    """The same interface for audio that is at the right rate already."""
+
+    def push(self, samples: np.ndarray) -> np.ndarray:
+        return samples
+
+    def flush(self) -> np.ndarray:
+        return np.empty(0, np.float32)
+
+
+def resampler(from_hz: int, to_hz: int = SAMPLE_RATE_HZ) -> Resampler | Identity:
+    """What brings `from_hz` to `to_hz`."""
+    return Identity() if from_hz == to_hz else Resampler(from_hz, to_hz)
