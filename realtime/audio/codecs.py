@@ -19,7 +19,9 @@ MAX_CHANNELS = 2
 class Decoder:
     """Decodes one encoding. Made by `decoder`."""
 
-    def __init__(self, encoding: str, channels: int, sample_bytes: int, to_float: Callable[[bytes], np.ndarray]):
+    def __init__(
+        self, encoding: str, channels: int, sample_bytes: int, to_float: Callable[[bytes], np.ndarray]
+    ):
         self.encoding = encoding
         self.channels = channels
         self._frame_bytes = sample_bytes * channels
@@ -63,7 +65,9 @@ def _from_s16le(data: bytes) -> np.ndarray:
 
 def _from_f32le(data: bytes) -> np.ndarray:
     # NaN would stay in the rings of the model for the rest of the lease.
-    samples = np.nan_to_num(np.frombuffer(data, "<f4").astype(np.float32), copy=False, nan=0.0, posinf=1.0, neginf=-1.0)
+    samples = np.nan_to_num(
+        np.frombuffer(data, "<f4").astype(np.float32), copy=False, nan=0.0, posinf=1.0, neginf=-1.0
+    )
     return np.clip(samples, -1.0, 1.0, out=samples)
 
 

@@ -1,32 +1,38 @@
-"""Samples of a stream → the parts where somebody speaks.
+"""Samples of a stream → the parts in which somebody speaks.
 
-Every 20 ms is voiced or not; four states make speech of it (hysteresis): quiet → starting → speaking ⇄ stopping → quiet.
-While quiet the last `pre_roll_ms` and the onset under consideration are held; opening passes them first, so that a word is
-whole although the detector was late. Positions are samples at 16 kHz from the first sample of the stream.
+Every 20 ms is voiced or not (the detector's opinion, if it stands out from the noise); hysteresis makes speech of it. While the
+gate is closed it holds the pre-roll and the onset under consideration, and passes them first when it opens: a word is whole
+although the detector was late. Positions are samples at 16 kHz from the first sample of the stream.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
-from enum import Enum
 
 import numpy as np
 
+from realtime.audio.held import Held
+from realtime.audio.hysteresis import Hysteresis, State
+from realtime.audio.loudness import Loudness
 from realtime.audio.vad import SAMPLE_RATE_HZ, VAD_FRAME_BYTES, VAD_FRAME_SAMPLES, Vad
 from realtime.events import GateOptions
+
+SAMPLES_PER_MS = SAMPLE_RATE_HZ // 1000
+VAD_FRAME_MS = VAD_FRAME_SAMPLES // SAMPLES_PER_MS
+FULL_SCALE = np.float32(32767)
+POWER_SCALE = 1 / (float(FULL_SCALE) ** 2 * VAD_FRAME_SAMPLES)
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """Speech began at `at_sample`, by estimate; what is passed begins up to the pre-roll earlier."""
+    """Speech began at `at_sample`, by estimate. What is passed begins earlier, by the pre-roll at most."""
 
     at_sample: int
 
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """Audio for the model, float32 [n]. Within an utterance each begins where the one before ended."""
+    """Audio for the model, float32 [n]. Between Opened and Closed each begins where the one before ended."""
 
     start_sample: int
     samples: np.ndarray
@@ -34,7 +40,7 @@ class Passed:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """Speech ended at `at_sample`, by estimate; what was passed ends up to the hangover later."""
+    """Speech ended at `at_sample`, by estimate. What was passed ends later, by the hangover at most."""
 
     at_sample: int
 
@@ -42,8 +48,121 @@ class Closed:
 GateEvent = Opened | Passed | Closed
 
 
-class State(Enum):
-    QUIET = "quiet"
-    STARTING = "starting"  # voiced frames, not enough of them yet
-    SPEAKING = "speaking"
-    STOPPING = "stopping"  # unvoiced frames, not enough of them yet
+class Gate:
+    """Passes speech. One per channel."""
+
+    def __init__(self, options: GateOptions):
+        self.heard_samples = 0
+        self._vad = Vad(options.aggressiveness)
+        self._loudness = Loudness()
+        self._hysteresis = Hysteresis(_vad_frames(options.onset_ms), _vad_frames(options.hangover_ms))
+        self._pre_roll_samples = options.pre_roll_ms * SAMPLES_PER_MS
+        self._keep_samples = self._pre_roll_samples + (self._hysteresis.window_frames + 1) * VAD_FRAME_SAMPLES
+        self._held = Held()  # heard, neither passed nor given up
+        self._pcm = b""  # int16, the beginning of a VAD frame
+        self._judged_samples = 0  # heard_samples less what is in _pcm
+
+    @property
+    def is_open(self) -> bool:
+        return self._hysteresis.is_open
+
+    @property
+    def state(self) -> State:
+        return self._hysteresis.state
+
+    def push(self, samples: np.ndarray) -> list[GateEvent]:
+        """float32 [n] at 16 kHz within [-1, 1] → what follows from it, in order. The samples are kept, not copied."""
+        events: list[GateEvent] = []
+        self.heard_samples += len(samples)
+        self._held.append(samples)
+        for voiced in self._judge(samples):
+            self._judged_samples += VAD_FRAME_SAMPLES
+            was_open = self.is_open
+            self._hysteresis.step(voiced)
+            if self.is_open and not was_open:
+                self._open(events)
+            elif was_open and not self.is_open:
+                self._pass_until(self._judged_samples, events)
+                events.append(Closed(self._speech_end))
+        if self.is_open:
+            self._pass_until(self.heard_samples, events)
+        else:
+            self._held.trim(self.heard_samples - self._keep_samples)
+        return events
+
+    def flush(self) -> list[GateEvent]:
+        """No more audio for now: pass what is under consideration and close. A later push goes on at the next sample."""
+        events: list[GateEvent] = []
+        if self.state is State.STARTING:
+            self._open(events)
+            self._pass_until(self.heard_samples, events)
+            events.append(Closed(self.heard_samples))
+        elif self.is_open:
+            self._pass_until(self.heard_samples, events)
+            events.append(Closed(self.heard_samples if self.state is State.SPEAKING else self._speech_end))
+        self._hysteresis.close()
+        return events
+
+    @property
+    def _speech_end(self) -> int:
+        return self._judged_samples - self._hysteresis.unvoiced_frames * VAD_FRAME_SAMPLES
+
+    def _judge(self, samples: np.ndarray) -> list[bool]:
+        """float32 [n] → one opinion for every VAD frame completed."""
+        pcm = self._pcm + (samples * FULL_SCALE).astype(np.int16).tobytes()
+        n_frames = len(pcm) // VAD_FRAME_BYTES
+        self._pcm = pcm[n_frames * VAD_FRAME_BYTES :]
+        if not n_frames:
+            return []
+        frames = np.frombuffer(pcm, np.int16, n_frames * VAD_FRAME_SAMPLES).astype(np.float32)
+        frames = frames.reshape(n_frames, VAD_FRAME_SAMPLES)
+        opinions = []
+        for n, squares in enumerate(np.vecdot(frames, frames).tolist()):
+            # Both hear every frame, because both adapt to what they hear.
+            voiced = self._vad.is_voiced(pcm[n * VAD_FRAME_BYTES : (n + 1) * VAD_FRAME_BYTES])
+            opinions.append(self._loudness.stands_out(squares * POWER_SCALE) and voiced)
+        return opinions
+
+    def _open(self, events: list[GateEvent]) -> None:
+        onset = self._judged_samples - self._hysteresis.onset_age_frames * VAD_FRAME_SAMPLES
+        # Not before the end of what was passed last: nothing is heard twice.
+        self._held.drop_before(onset - self._pre_roll_samples)
+        events.append(Opened(max(onset, self._held.start)))
+
+    def _pass_until(self, end: int, events: list[GateEvent]) -> None:
+        start = self._held.start
+        if start < end:
+            events.append(Passed(start, self._held.take_until(end)))
+
+
+class OpenGate:
+    """The same interface for `vad=off`: everything is passed at once."""
+
+    def __init__(self) -> None:
+        self.heard_samples = 0
+        self.is_open = False
+
+    def push(self, samples: np.ndarray) -> list[GateEvent]:
+        """float32 [n] → Passed, after Opened if these are the first samples of the stream or after a flush."""
+        if not len(samples):
+            return []
+        start = self.heard_samples
+        self.heard_samples += len(samples)
+        opened = [] if self.is_open else [Opened(start)]
+        self.is_open = True
+        return [*opened, Passed(start, samples)]
+
+    def flush(self) -> list[GateEvent]:
+        """Closed, if anything was passed since the last flush."""
+        was_open, self.is_open = self.is_open, False
+        return [Closed(self.heard_samples)] if was_open else []
+
+
+def gate(options: GateOptions) -> Gate | OpenGate:
+    """The gate that `options` ask for."""
+    return Gate(options) if options.enabled else OpenGate()
+
+
+def _vad_frames(duration_ms: int) -> int:
+    """Whole VAD frames that last at least `duration_ms`; at least one."""
+    return max(1, -(-duration_ms // VAD_FRAME_MS))

@@ -1,0 +1,57 @@
+"""Samples that wait for a decision, by their position in the stream."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+
+SPARE_SAMPLES = 16_000
+
+
+class Held:
+    """A queue of float32 samples without holes: `start` is the position of the first."""
+
+    def __init__(self) -> None:
+        self.start = 0
+        self._chunks: deque[np.ndarray] = deque()
+
+    def append(self, samples: np.ndarray) -> None:
+        """float32 [n]; kept, not copied."""
+        if len(samples):
+            self._chunks.append(samples)
+
+    def take_until(self, end: int) -> np.ndarray:
+        """Remove and return the samples before position `end`, which must have been appended: float32 [end - start]."""
+        if self._chunks and len(self._chunks[0]) == end - self.start:
+            self.start = end
+            return (
+                self._chunks.popleft()
+            )  # the case of every chunk in the middle of speech: nothing is copied
+        parts = []
+        while self.start < end:
+            parts.append(self._take_from_first(end - self.start))
+        return np.concatenate(parts) if parts else np.empty(0, np.float32)
+
+    def drop_before(self, position: int) -> None:
+        """Forget the samples before `position`."""
+        while self._chunks and self.start < position:
+            self._take_from_first(position - self.start)
+
+    def trim(self, position: int) -> None:
+        """Forget about as much as `drop_before`, at less cost: at most a second stays in addition."""
+        while self._chunks and self.start + len(self._chunks[0]) <= position:
+            self.start += len(self._chunks.popleft())
+        if self._chunks and position - self.start > SPARE_SAMPLES:
+            self.drop_before(position)
+            self._chunks[0] = self._chunks[0].copy()  # lets go of a chunk of any size
+
+    def _take_from_first(self, n_samples: int) -> np.ndarray:
+        first = self._chunks[0]
+        if len(first) <= n_samples:
+            self._chunks.popleft()
+        else:
+            self._chunks[0] = first[n_samples:]
+            first = first[:n_samples]
+        self.start += len(first)
+        return first
