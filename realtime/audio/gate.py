@@ -20,7 +20,6 @@ from realtime.events import GateOptions
 SAMPLES_PER_MS = SAMPLE_RATE_HZ // 1000
 VAD_FRAME_MS = VAD_FRAME_SAMPLES // SAMPLES_PER_MS
 FULL_SCALE = np.float32(32767)
-POWER_SCALE = 1 / (float(FULL_SCALE) ** 2 * VAD_FRAME_SAMPLES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +58,8 @@ class Gate:
         self._pre_roll_samples = options.pre_roll_ms * SAMPLES_PER_MS
         self._keep_samples = self._pre_roll_samples + (self._hysteresis.window_frames + 1) * VAD_FRAME_SAMPLES
         self._held = Held()  # heard, neither passed nor given up
-        self._pcm = b""  # int16, the beginning of a VAD frame
-        self._judged_samples = 0  # heard_samples less what is in _pcm
+        self._rest = np.empty(0, np.float32)  # the beginning of a VAD frame
+        self._judged_samples = 0  # heard_samples less _rest
 
     @property
     def is_open(self) -> bool:
@@ -77,13 +76,8 @@ class Gate:
         self._held.append(samples)
         for voiced in self._judge(samples):
             self._judged_samples += VAD_FRAME_SAMPLES
-            was_open = self.is_open
-            self._hysteresis.step(voiced)
-            if self.is_open and not was_open:
-                self._open(events)
-            elif was_open and not self.is_open:
-                self._pass_until(self._judged_samples, events)
-                events.append(Closed(self._speech_end))
+            if self._hysteresis.step(voiced):
+                (self._opened if self.is_open else self._closed)(events)
         if self.is_open:
             self._pass_until(self.heard_samples, events)
         else:
@@ -94,7 +88,7 @@ class Gate:
         """No more audio for now: pass what is under consideration and close. A later push goes on at the next sample."""
         events: list[GateEvent] = []
         if self.state is State.STARTING:
-            self._open(events)
+            self._opened(events)
             self._pass_until(self.heard_samples, events)
             events.append(Closed(self.heard_samples))
         elif self.is_open:
@@ -109,21 +103,25 @@ class Gate:
 
     def _judge(self, samples: np.ndarray) -> list[bool]:
         """float32 [n] → one opinion for every VAD frame completed."""
-        pcm = self._pcm + (samples * FULL_SCALE).astype(np.int16).tobytes()
-        n_frames = len(pcm) // VAD_FRAME_BYTES
-        self._pcm = pcm[n_frames * VAD_FRAME_BYTES :]
-        if not n_frames:
-            return []
-        frames = np.frombuffer(pcm, np.int16, n_frames * VAD_FRAME_SAMPLES).astype(np.float32)
-        frames = frames.reshape(n_frames, VAD_FRAME_SAMPLES)
-        opinions = []
-        for n, squares in enumerate(np.vecdot(frames, frames).tolist()):
-            # Both hear every frame, because both adapt to what they hear.
-            voiced = self._vad.is_voiced(pcm[n * VAD_FRAME_BYTES : (n + 1) * VAD_FRAME_BYTES])
-            opinions.append(self._loudness.stands_out(squares * POWER_SCALE) and voiced)
-        return opinions
+        if len(self._rest):
+            samples = np.concatenate((self._rest, samples))
+        n_frames = len(samples) // VAD_FRAME_SAMPLES
+        whole = n_frames * VAD_FRAME_SAMPLES
+        self._rest = samples[whole:].copy()
+        pcm = (samples[:whole] * FULL_SCALE).astype(np.int16).tobytes()
+        frames = samples[:whole].reshape(n_frames, VAD_FRAME_SAMPLES)
+        is_voiced, stands_out = self._vad.is_voiced, self._loudness.stands_out
+        # Not `and`: both hear every frame, because both adapt to what they hear.
+        return [
+            is_voiced(pcm[n * VAD_FRAME_BYTES : (n + 1) * VAD_FRAME_BYTES]) & stands_out(squares / VAD_FRAME_SAMPLES)
+            for n, squares in enumerate(np.vecdot(frames, frames).tolist())
+        ]
 
-    def _open(self, events: list[GateEvent]) -> None:
+    def _closed(self, events: list[GateEvent]) -> None:
+        self._pass_until(self._judged_samples, events)
+        events.append(Closed(self._speech_end))
+
+    def _opened(self, events: list[GateEvent]) -> None:
         onset = self._judged_samples - self._hysteresis.onset_age_frames * VAD_FRAME_SAMPLES
         # Not before the end of what was passed last: nothing is heard twice.
         self._held.drop_before(onset - self._pre_roll_samples)

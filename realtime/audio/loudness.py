@@ -23,21 +23,22 @@ class Loudness:
         self._minima: deque[float] = deque([LEAST_POWER], maxlen=BLOCKS)
         self._block_frames = 0
         self._block_minimum = float("inf")
-        self._floor = LEAST_POWER  # the least of _minima
+        self._floor = LEAST_POWER  # the least of _minima and of the block so far
 
     def stands_out(self, power: float) -> bool:
         """Whether the 80 ms that end with this frame are louder than the noise."""
         self._recent.append(power)
         smooth = sum(self._recent) / len(self._recent)
-        self._block_minimum = min(self._block_minimum, smooth)
-        floor = max(min(self._floor, self._block_minimum), LEAST_POWER)
+        if smooth < self._block_minimum:
+            self._block_minimum = smooth
+            self._floor = max(LEAST_POWER, min(self._floor, smooth))
         self._block_frames += 1
         if self._block_frames == BLOCK_FRAMES:
             self._end_block()
-        return smooth > MARGIN * floor
+        return smooth > MARGIN * self._floor
 
     def _end_block(self) -> None:
         self._minima.append(self._block_minimum)
-        self._floor = min(self._minima)
+        self._floor = max(LEAST_POWER, min(self._minima))
         self._block_frames = 0
         self._block_minimum = float("inf")
