@@ -1,0 +1,1 @@
+"""The recipe of the bundled model: texts -> speech -> tokenizer -> training -> export, one command a stage."""

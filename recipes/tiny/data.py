@@ -1,0 +1,194 @@
+"""Training sequences: utterances packed behind one another as a server hears them, with delayed targets."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from recipes.tiny import augment
+from recipes.tiny.corpus import RATE, Corpus
+from recipes.tiny.espeak import PAUSE
+from recipes.tiny.mel import (
+    LOOK_AHEAD_SAMPLES,
+    MELS_PER_TICK,
+    PLAIN,
+    TICK_SAMPLES,
+    WARPED,
+    log_mel,
+)
+from recipes.tiny.tokenizer import BOS, PAD, WORD, Tokenizer
+
+LEFT_TOKENS = 32
+FRAMES_PER_TICK = 4
+AUX_LAG_S = 0.08
+"""The aux head names the phone heard this long before the end of its encoder frame."""
+FLUSH_TOKENS = 11
+"""A server flushes a closed gate with delay + FLUSH_TOKENS ticks of digital zeros."""
+IGNORE = -100
+
+
+def stream_targets(words: list[tuple[str, float]], ticks: int, tokenizer: Tokenizer) -> list[int]:
+    """Words (text, end_s) -> the token of each 80 ms slot, not yet delayed.
+
+    Slot j covers audio [80 j, 80 j + 80) ms. A word that ends in slot j is ready at slot j. When nothing is being
+    written and words are ready, [WORD] goes out and all ready words follow, one token a slot; words that become ready
+    meanwhile wait for the next group.
+    """
+    waiting = sorted(words, key=lambda w: w[1])
+    out, queue, i = [], [], 0
+    for j in range(ticks):
+        if queue:
+            out.append(queue.pop(0))
+            continue
+        while i < len(waiting) and waiting[i][1] < (j + 1) * TICK_SAMPLES / RATE:
+            queue += tokenizer.word(waiting[i][0])
+            i += 1
+        out.append(WORD if queue else PAD)
+    return out
+
+
+class Batch(NamedTuple):
+    """mel [B, 128, 8 T], tokens [B, T] in, targets [B, T], delay [B] in tokens, phones [B, 4 T]; IGNORE = no loss."""
+
+    mel: torch.Tensor
+    tokens: torch.Tensor
+    targets: torch.Tensor
+    delay: torch.Tensor
+    phones: torch.Tensor
+
+
+class Take:
+    """One sequence while it is laid out: audio, words, phone labels, and where the gate is closed."""
+
+    def __init__(self, ticks: int, phone_ids: dict[str, int]):
+        self.total = (ticks - LEFT_TOKENS) * TICK_SAMPLES + LOOK_AHEAD_SAMPLES
+        self.audio = np.zeros(self.total, np.float32)
+        self.open = np.ones(self.total, bool)
+        self.words: list[tuple[str, float]] = []
+        self.at = 0
+        frames = np.arange(ticks * FRAMES_PER_TICK)
+        # end of each encoder frame in seconds of real audio, minus the lag
+        self.frame_s = (frames * 2 + 1) * 0.01 + 0.0125 - LEFT_TOKENS * 0.08 - AUX_LAG_S
+        self.phone_ids = phone_ids
+        self.phones = np.full(len(frames), phone_ids[PAUSE])
+
+    @property
+    def left(self) -> int:
+        return self.total - self.at
+
+    def speak(self, item: dict, wave: np.ndarray) -> None:
+        wave = wave[: self.left]
+        start_s, end_s = self.at / RATE, (self.at + len(wave)) / RATE
+        self.audio[self.at : self.at + len(wave)] += wave
+        self.words += [(word, start_s + end) for word, end in item["words"]]
+        inside = (self.frame_s >= start_s) & (self.frame_s < end_s)
+        self.phones[inside] = self._labels(item, self.frame_s[inside] - start_s)
+        self.at += len(wave)
+
+    def _labels(self, item: dict, times_s: np.ndarray) -> np.ndarray:
+        if "phones" not in item:
+            return np.full(len(times_s), IGNORE)
+        starts = np.array([start for _, start in item["phones"]])
+        ids = np.array([self.phone_ids.get(name, IGNORE) for name, _ in item["phones"]])
+        k = np.searchsorted(starts, times_s, side="right") - 1
+        return np.where(k >= 0, ids[np.maximum(k, 0)], self.phone_ids[PAUSE])
+
+    def wait(self, seconds: float) -> None:
+        self.at += int(seconds * RATE)
+
+    def close_gate(self, ticks: int) -> None:
+        """Zeros to the end of the tick and for `ticks` more: what a server feeds while its gate is closed."""
+        end = (-(-self.at // TICK_SAMPLES) + ticks) * TICK_SAMPLES
+        self.open[self.at : end] = False
+        self.at = end
+
+
+class Sequences:
+    """Batches by step number: the same seed, rank and step give the same batch.
+
+    delays: (low, high) in tokens and the probability of each range.
+    """
+
+    def __init__(
+        self,
+        corpora: list[Corpus],
+        tokenizer: Tokenizer,
+        phones: list[str],
+        noises: augment.Noises,
+        batch: int = 2,
+        ticks: int = 288,
+        delays: dict[tuple[int, int], float] | None = None,
+        kinds: tuple[str, ...] = augment.FULL,
+        seed: int = 0,
+        rank: int = 0,
+    ):
+        if unknown := set(kinds) - augment.KINDS:
+            raise ValueError(f"unknown augmentation {', '.join(sorted(unknown))}")
+        self.corpora, self.tokenizer, self.noises = corpora, tokenizer, noises
+        self.phone_ids = {p: i for i, p in enumerate(phones)}
+        self.batch, self.ticks, self.kinds = batch, ticks, set(kinds)
+        self.delays = delays or {(6, 6): 1.0}
+        self.seed, self.rank = seed, rank
+        weights = np.array([c.weight for c in corpora])
+        self.odds = weights / weights.sum()
+
+    def at(self, step: int) -> Batch:
+        r = np.random.default_rng([self.seed, self.rank, step])
+        rows = [self._sequence(r) for _ in range(self.batch)]
+        return Batch(*(torch.stack(column) for column in zip(*rows, strict=True)))
+
+    def _draw(self, r: np.random.Generator) -> tuple[dict, np.ndarray]:
+        corpus = self.corpora[r.choice(len(self.odds), p=self.odds)]
+        item = corpus.items[r.integers(len(corpus.items))]
+        return item, corpus.load(item)
+
+    def _delay(self, r: np.random.Generator) -> int:
+        ranges, odds = list(self.delays), np.array(list(self.delays.values()))
+        low, high = ranges[r.choice(len(ranges), p=odds / odds.sum())]
+        return int(r.integers(low, high + 1))
+
+    def _sequence(self, r: np.random.Generator) -> tuple[torch.Tensor, ...]:
+        delay = self._delay(r)
+        take = self._layout(r, delay)
+        stream = stream_targets(take.words, self.ticks, self.tokenizer)
+        tokens = ([BOS] + [PAD] * (LEFT_TOKENS + delay) + stream)[: self.ticks + 1]
+        targets = torch.tensor(tokens[1:])
+        targets[: LEFT_TOKENS + delay] = IGNORE
+        mel = self._features(r, take)
+        return mel, torch.tensor(tokens[:-1]), targets, torch.tensor(delay), torch.from_numpy(take.phones)
+
+    def _layout(self, r: np.random.Generator, delay: int) -> Take:
+        take = Take(self.ticks, self.phone_ids)
+        gated = r.random() < 0.4
+        if r.random() < 0.7:  # otherwise speech at the very first sample
+            take.wait(r.uniform(0, 0.8))
+        while take.left > RATE // 2:
+            item, wave = self._draw(r)
+            take.speak(item, wave * 10 ** r.uniform(-1.3, 0.25))
+            if gated and r.random() < 0.6:
+                take.wait(r.uniform(0.2, 0.5))  # hangover
+                whole = r.random() < 0.4
+                take.close_gate(delay + FLUSH_TOKENS if whole else int(r.integers(0, delay + FLUSH_TOKENS)))
+                take.wait(r.uniform(0.1, 0.3))  # pre-roll
+            else:
+                self._pause(r, take)
+        return take
+
+    def _pause(self, r: np.random.Generator, take: Take) -> None:
+        """Mostly short; a long one may hold a noise as loud as speech, which must give no words."""
+        kind = r.random()
+        seconds = r.uniform(0.03, 0.5) if kind < 0.87 else r.uniform(0.5, 2) if kind < 0.96 else r.uniform(2, 5)
+        if "noise" in self.kinds and seconds > 0.5 and r.random() < 0.5 and take.left > 0:
+            burst = self.noises.draw(r, min(int(seconds * RATE), take.left)) * 10 ** r.uniform(-3, -0.8)
+            take.audio[take.at : take.at + len(burst)] += burst
+        take.wait(seconds)
+
+    def _features(self, r: np.random.Generator, take: Take) -> torch.Tensor:
+        audio = augment.waveform(r, take.audio, self.kinds, self.noises, lambda: self._draw(r)[1])
+        audio *= take.open
+        warped = "warp" in self.kinds and r.random() < 0.7
+        bank = WARPED[r.integers(len(WARPED))] if warped else PLAIN
+        left = np.zeros(LEFT_TOKENS * TICK_SAMPLES, np.float32)
+        mel = log_mel(torch.from_numpy(np.concatenate([left, audio])), bank)
+        augment.features(r, mel[:, LEFT_TOKENS * MELS_PER_TICK :], self.kinds)
+        return mel

@@ -1,0 +1,49 @@
+"""festival in batches, because its start costs a second; word ends from its Word relation."""
+
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import soundfile
+
+from recipes.tiny.speech import Speech
+
+VOICES = {
+    "festival-kal": "kal_diphone",
+    "festival-ked": "ked_diphone",
+    "festival-slt": "cmu_us_slt_arctic_hts",
+}
+BATCH = 30
+TIMEOUT_S = 120
+
+
+def speak(batch: list[tuple[list[str], float]], voice: str) -> Iterator[Speech | None]:
+    """(words, stretch) of each utterance -> its speech, None where festival made other words of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder, "run.scm")
+        script.write_text(f"(voice_{VOICES[voice]})\n" + "".join(_commands(folder, *x) for x in enumerate(batch)))
+        subprocess.run(["festival", "-b", script], capture_output=True, timeout=TIMEOUT_S, check=False)
+        for i, (words, _) in enumerate(batch):
+            yield _read(Path(folder, f"{i}.wav"), Path(folder, f"{i}.words"), len(words))
+
+
+def _commands(folder: str, i: int, utterance: tuple[list[str], float]) -> str:
+    words, stretch = utterance
+    return (
+        f"(Parameter.set 'Duration_Stretch {stretch})\n"
+        f'(set! u (SynthText "{" ".join(words)}"))\n'
+        f'(utt.save.wave u "{folder}/{i}.wav" \'riff)\n'
+        f'(utt.save.words u "{folder}/{i}.words")\n'
+    )
+
+
+def _read(wave: Path, labels: Path, count: int) -> Speech | None:
+    if not labels.exists() or not wave.exists():
+        return None
+    rows = [line.split() for line in labels.read_text().splitlines()]
+    ends = [float(r[0]) for r in rows if len(r) == 3 and r[2] not in ("_", "pau")]
+    if len(ends) != count:
+        return None
+    audio, rate = soundfile.read(wave, dtype="int16")
+    return Speech(audio, rate, ends, None)

@@ -1,0 +1,101 @@
+"""Recordings of people with a manifest.jsonl -> a corpus; their word times come later, from align.py."""
+
+import itertools
+import json
+import random
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from recipes.tiny import corpus
+from recipes.tiny.spell import normalise
+
+WAKE_WORDS = ("picovoice_wake", "precise")
+JOIN = ("fsdd", "speech_commands")
+"""Corpora of single short words: several of one speaker become one utterance."""
+MAX_SECONDS, MIN_SECONDS = 19.5, 0.1
+
+
+def read_manifest(folder: Path) -> list[dict]:
+    """Rows of manifest.jsonl. Raises FileNotFoundError where it is missing."""
+    path = folder / "manifest.jsonl"
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: a folder of recordings needs a manifest.jsonl")
+    return [json.loads(line) for line in path.open()]
+
+
+def check_speakers(train: Iterable[dict], dev: Iterable[dict]) -> None:
+    """Raises ValueError if anybody in dev is also in train, unnamed and declared speakers aside."""
+    measured = {
+        x["speaker"]
+        for x in dev
+        if isinstance(x.get("speaker"), str) and "unknown" not in x["speaker"] and "seen_speaker" not in x["group"]
+    }
+    both = measured & {x.get("speaker") for x in train}
+    if both:
+        raise ValueError(f"speakers in train and dev: {', '.join(sorted(both))}")
+
+
+def read_clip(path: Path) -> np.ndarray:
+    """int16 [samples] at 16 kHz and a common peak; ValueError says what is wrong with the file."""
+    try:
+        wave, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, OSError) as e:
+        raise ValueError(str(e)) from e
+    wave = wave[:, 0]
+    if not MIN_SECONDS <= len(wave) / rate <= MAX_SECONDS:
+        raise ValueError(f"{len(wave) / rate:.2f} s long")
+    if rate != corpus.RATE:
+        wave = soxr.resample(wave, rate, corpus.RATE)
+    audio = corpus.to_peak(wave) if np.isfinite(wave).all() else None
+    if audio is None or not np.abs(wave).max() > 1e-4:
+        raise ValueError("silent")
+    return audio
+
+
+def joined(clips: list[tuple[dict, np.ndarray]], r: random.Random) -> Iterator[list[tuple[dict, np.ndarray]]]:
+    """Groups one speaker's short clips, in random order, by one to six."""
+    clips = r.sample(clips, len(clips))
+    while clips:
+        n = r.choice([1, 2, 3, 4, 5, 6])
+        yield clips[:n]
+        clips = clips[n:]
+
+
+def convert(folder: Path, out: Path, skip: tuple[str, ...] = WAKE_WORDS, seed: int = 0) -> list[str]:
+    """folder/manifest.jsonl -> a corpus in `out`; returns (and prints) the files that were left out, with reasons."""
+    r, writer, bad = random.Random(seed), corpus.Writer(out), []
+    rows = [x for x in read_manifest(folder) if x.get("corpus") not in skip]
+    for (name, speaker), group in itertools.groupby(rows, lambda x: (x.get("corpus"), x.get("speaker"))):
+        clips = []
+        for row in group:
+            try:
+                if not normalise(row["text"]):
+                    raise ValueError(f"cannot be written in letters: {row['text']!r}")
+                clips.append((row, read_clip(folder / row["path"])))
+            except ValueError as e:
+                bad.append(f"{row['path']}: {e}")
+        groups = joined(clips, r) if name in JOIN else ([clip] for clip in clips)
+        for utterance in groups:
+            _add(writer, utterance, name, speaker, r)
+    writer.close()
+    (out / "left_out.txt").write_text("".join(f"{line}\n" for line in bad))
+    hours = writer.samples / corpus.RATE / 3600
+    print(f"{out.name}: {hours:.2f} hours; {len(bad)} files left out, see {out / 'left_out.txt'}", flush=True)
+    return bad
+
+
+def _add(writer: corpus.Writer, utterance: list[tuple[dict, np.ndarray]], name: str, speaker: str, r) -> None:
+    parts = []
+    for _, audio in utterance:
+        parts += [audio, np.zeros(int(r.uniform(0.08, 0.3) * corpus.RATE), np.int16)]
+    writer.add(
+        np.concatenate(parts[:-1]),
+        text=" ".join(normalise(row["text"]) for row, _ in utterance),
+        spoken=" ".join(row["text"] for row, _ in utterance),
+        voice=speaker,
+        domain=name,
+    )

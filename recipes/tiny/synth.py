@@ -1,0 +1,119 @@
+"""Texts -> a corpus of synthetic speech with word times, one process a core."""
+
+import multiprocessing
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import soxr
+
+from recipes.tiny import corpus, espeak, festival, flite, texts
+from recipes.tiny.speech import Speech
+
+HELD_OUT = {"flite-rms", "festival-ked", "en-us+f5", "en-gb+m8"}
+ENGINES = {"espeak": 5.0, "flite": 4.0, "festival": 0.7}
+MAX_SECONDS = 20
+PART_HOURS = 0.25
+Utterance = tuple[str, str]
+"""(domain, text)"""
+
+
+class Cast:
+    """The voices of one process: says each text with a voice and a manner drawn at random."""
+
+    def __init__(self, r: random.Random, held_out: bool):
+        self.r, self.held_out = r, held_out
+        self.espeak, self.flite = espeak.Espeak(), flite.Flite()
+        self.festival_voices = [v for v in festival.VOICES if (v in HELD_OUT) == held_out]
+        self.flite_voices = [v for v in flite.VOICES if (f"flite-{v}" in HELD_OUT) == held_out]
+
+    def say(self, engine: str, batch: list[Utterance]) -> Iterator[tuple[str, Speech | None]]:
+        """(voice, speech) of each utterance of the batch."""
+        spoken = [[espeak.speakable(w) for w in text.split()] for _, text in batch]
+        if engine == "festival":
+            voice = self.r.choice(self.festival_voices)
+            timed = [(words, self.r.uniform(0.75, 1.35)) for words in spoken]
+            yield from ((voice, speech) for speech in festival.speak(timed, voice))
+        else:
+            one = {"espeak": self._espeak, "flite": self._flite}[engine]
+            yield from (one(words) for words in spoken)
+
+    def _espeak(self, words: list[str]) -> tuple[str, Speech | None]:
+        r = self.r
+        while True:
+            variant = r.choice(espeak.VARIANTS)
+            voice = r.choice(espeak.ACCENTS) + ("+" + variant if variant else "")
+            if self.held_out:
+                voice = r.choice([v for v in sorted(HELD_OUT) if v.startswith("en-")])
+            if (voice in HELD_OUT) == self.held_out:
+                break
+        speed, pitch, span = r.uniform(110, 220), r.uniform(20, 80), r.uniform(20, 80)
+        gap = r.choice([0, 0, 0, r.randint(1, 12)])
+        return voice, self.espeak.speak(words, voice, speed, pitch, span, gap)
+
+    def _flite(self, words: list[str]) -> tuple[str, Speech | None]:
+        voice = self.r.choice(self.flite_voices)
+        stretch = self.r.uniform(0.75, 1.35)
+        pitch_hz = self.r.uniform(80, 160) if voice == "kal16" else None
+        return f"flite-{voice}", self.flite.speak(words, voice, stretch, pitch_hz)
+
+
+def resampled(speech: Speech, factor: float) -> np.ndarray | None:
+    """int16 [samples] at 16 kHz, `factor` times faster and higher; None if silent or over MAX_SECONDS."""
+    audio = soxr.resample(speech.audio.astype(np.float32), speech.rate * factor, corpus.RATE, quality="MQ")
+    return corpus.to_peak(audio) if len(audio) <= MAX_SECONDS * corpus.RATE else None
+
+
+def add(out: corpus.Writer, utterance: Utterance, voice: str, speech: Speech | None, factor: float) -> None:
+    """Writes one utterance with its times; what the synthesiser could not say is left out."""
+    audio = resampled(speech, factor) if speech else None
+    if audio is None:
+        return
+    domain, text = utterance
+    label = text.lower().split()
+    times = {"words": [[w, round(e / factor, 3)] for w, e in zip(label, speech.word_ends_s, strict=True)]}
+    if speech.phones:
+        times["phones"] = [[n, round(t / factor, 3)] for n, t in speech.phones]
+    out.add(audio, text=" ".join(label), voice=voice, domain=domain, **times)
+
+
+def _part(job: tuple) -> Path:
+    """Synthesises one part, in a process of its own."""
+    folder, seed, seconds, engines, mix, pool, held_out = job
+    r = random.Random(seed)
+    cast, out = Cast(r, held_out), corpus.Writer(folder)
+    # a batch of festival is as long as BATCH single utterances
+    odds = [w / (festival.BATCH if e == "festival" else 1) for e, w in engines.items()]
+    while out.samples < seconds * corpus.RATE:
+        engine = r.choices(list(engines), odds)[0]
+        batch = [texts.sample(r, mix, pool) for _ in range(festival.BATCH if engine == "festival" else 1)]
+        for utterance, (voice, speech) in zip(batch, cast.say(engine, batch), strict=True):
+            # resampling: another vocal tract, pitch and speed
+            factor = 1.0 if held_out else r.choice([1.0, r.uniform(0.88, 1.14)])
+            add(out, utterance, voice, speech, factor)
+    out.close()
+    return folder
+
+
+def synthesise(
+    folder: Path,
+    hours: float,
+    mix: dict[str, float],
+    pool: list[str] = (),
+    engines: dict[str, float] = ENGINES,
+    held_out: bool = False,
+    workers: int = 2,
+    seed: int = 0,
+) -> None:
+    """Fills `folder` with about `hours` of speech; parts are made by `workers` processes, the same for any number."""
+    parts = max(1, round(hours / PART_HOURS))
+    jobs = [
+        (folder / f"part{i:04d}", seed * 10000 + i, hours * 3600 / parts, engines, mix, pool, held_out)
+        for i in range(parts)
+    ]
+    # a fresh process per part: the synthesisers' libraries leak
+    with multiprocessing.get_context("spawn").Pool(workers, maxtasksperchild=1) as pool_:
+        for n, part in enumerate(pool_.imap_unordered(_part, jobs), 1):
+            print(f"{folder.name}: {n} of {parts} parts, {part.name} done", flush=True)
+    corpus.merge([job[0] for job in jobs], folder)

@@ -1,0 +1,238 @@
+"""Training: one process a core, gradients averaged once a step, the schedule by steps or by minutes of wall time."""
+
+import json
+import os
+import socket
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+
+from recipes.tiny import augment
+from recipes.tiny.corpus import Corpus
+from recipes.tiny.data import FRAMES_PER_TICK, IGNORE, LEFT_TOKENS, Batch, Sequences
+from recipes.tiny.model import Model, params
+from recipes.tiny.optim import average_gradients, optimisers
+from recipes.tiny.tokenizer import Tokenizer
+
+WARM_UP_STEPS = 50
+GRADIENT_NORM = 2.0
+LOG_EVERY_S, SAVE_EVERY_S = 30, 120
+
+
+@dataclass
+class Phase:
+    """One stretch of training. It ends after `steps` or `minutes`, whichever comes first; 0 = no such limit."""
+
+    name: str
+    corpora: dict[str, float]
+    """folder below corpus/ -> weight in utterances"""
+    steps: int = 0
+    minutes: float = 0
+    start: str | None = None
+    """phase to go on from; None begins from nothing"""
+    aux_only_steps: int = 0
+    """so many steps of the run train the encoder with the phone head alone"""
+    aux_weight: float = 0.3
+    decay: float = 0.0
+    """last share of the phase in which the learning rate falls linearly to 0"""
+    delays: dict[tuple[int, int], float] = field(default_factory=lambda: {(6, 6): 1.0})
+    augment: tuple[str, ...] = augment.FULL
+    batch: int = 2
+    ticks: int = 288
+    muon_lr: float = 0.02
+    adam_lr: float = 2e-3
+    ranks: int = 2
+    seed: int = 1
+
+
+class Trainer:
+    """Model, optimisers and the number of steps taken: everything a checkpoint holds."""
+
+    def __init__(self, model: Model, muon_lr: float, adam_lr: float):
+        self.model, self.step_number = model, 0
+        self.optimisers = optimisers(model, muon_lr, adam_lr)
+        self.base_lrs = (muon_lr, adam_lr)
+
+    def step(self, batch: Batch, lr_factor: float = 1.0, aux_weight: float = 0.3, aux_only: bool = False) -> dict:
+        """One update -> the losses by name."""
+        losses = self._losses(batch, aux_weight, aux_only)
+        loss = losses["aux"] if aux_only else losses["text"] + aux_weight * losses.get("aux", 0)
+        for optimiser in self.optimisers:
+            optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        average_gradients(self.model)
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), GRADIENT_NORM)
+        for optimiser, lr in zip(self.optimisers, self.base_lrs, strict=True):
+            for group in optimiser.param_groups:
+                group["lr"] = lr * lr_factor
+            optimiser.step()
+        self.step_number += 1
+        return {name: value.item() for name, value in losses.items()}
+
+    def _losses(self, batch: Batch, aux_weight: float, aux_only: bool) -> dict[str, torch.Tensor]:
+        frames = self.model.encode(batch.mel)
+        losses = {}
+        if aux_weight or aux_only:
+            logits = self.model.aux(frames).flatten(0, 1)
+            losses["aux"] = F.cross_entropy(logits, batch.phones.flatten(), ignore_index=IGNORE)
+        if not aux_only:
+            logits = self.model.decode(self.model.adapt(frames), batch.tokens, batch.delay)
+            losses["text"] = F.cross_entropy(logits.flatten(0, 1), batch.targets.flatten(), ignore_index=IGNORE)
+        return losses
+
+    def save(self, path: Path) -> None:
+        """Rank 0 writes; every rank has to call it, because each keeps its share of Muon's momentum."""
+        states = [[o.state_dict() for o in self.optimisers]]
+        if dist.is_initialized():
+            gathered = [None] * dist.get_world_size() if dist.get_rank() == 0 else None
+            dist.gather_object(states[0], gathered)
+            if dist.get_rank():
+                return
+            states = gathered
+        draft = path.with_suffix(".new")
+        torch.save(
+            {
+                "model": self.model.state_dict(),
+                "params": self.model.p,
+                "step": self.step_number,
+                "optimisers": states,
+            },
+            draft,
+        )
+        draft.replace(path)
+
+    def restore(self, path: Path) -> None:
+        """Raises ValueError if the checkpoint was written by another number of ranks."""
+        saved = torch.load(path, weights_only=True)
+        rank, ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+        if len(saved["optimisers"]) != ranks:
+            raise ValueError(f"{path} was written by {len(saved['optimisers'])} ranks, not {ranks}")
+        self.model.load_state_dict(saved["model"])
+        for optimiser, state in zip(self.optimisers, saved["optimisers"][rank], strict=True):
+            optimiser.load_state_dict(state)
+        self.step_number = saved["step"]
+
+
+def lr_factor(run_steps: int, done: float, decay: float) -> float:
+    """Linear warm-up, constant, and linear to 0 over the last `decay` of the phase; done in 0..1."""
+    warm = min(1.0, (run_steps + 1) / WARM_UP_STEPS)
+    return warm * min(1.0, (1 - done) / decay) if decay else warm
+
+
+def progress(phase: Phase, steps: int, seconds: float) -> float:
+    """Share of the phase that is over, the same on every rank."""
+    by_steps = steps / phase.steps if phase.steps else 0.0
+    by_time = seconds / 60 / phase.minutes if phase.minutes else 0.0
+    done = torch.tensor([max(by_steps, by_time)])
+    if dist.is_initialized():
+        dist.broadcast(done, 0)
+    return done.item()
+
+
+class Log:
+    """Mean losses and throughput every LOG_EVERY_S, as lines of log.jsonl and on the terminal."""
+
+    def __init__(self, path: Path, audio_seconds_per_step: float):
+        self.file, self.began, self.shown = path.open("a"), time.monotonic(), time.monotonic()
+        self.audio_seconds, self.sums, self.count = audio_seconds_per_step, {}, 0
+
+    def write(self, **row) -> None:
+        self.file.write(json.dumps(row) + "\n")
+        self.file.flush()
+        print(json.dumps(row), flush=True)
+
+    def add(self, step: int, factor: float, losses: dict[str, float]) -> None:
+        self.count += 1
+        for name, value in losses.items():
+            total, n = self.sums.get(name, (0.0, 0))
+            self.sums[name] = total + value, n + 1
+        now = time.monotonic()
+        if now - self.shown < LOG_EVERY_S:
+            return
+        means = {name: round(total / n, 4) for name, (total, n) in self.sums.items()}
+        speed = round(self.count * self.audio_seconds / (now - self.shown), 1)
+        minutes = round((now - self.began) / 60, 1)
+        self.write(minutes=minutes, step=step, lr=round(factor, 3), **means, audio_s_per_s=speed)
+        self.shown, self.sums, self.count = now, {}, 0
+
+
+def run(rank: int, phase: Phase, out: Path, noise: Path | None, port: int) -> None:
+    """One rank of a phase; rank 0 logs and saves."""
+    torch.manual_seed(phase.seed)
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=phase.ranks)
+    tokenizer, phones = Tokenizer(out / "tekken.json"), json.loads((out / "phones.json").read_text())
+    trainer = Trainer(Model(params(tokenizer.size), len(phones)), phase.muon_lr, phase.adam_lr)
+    checkpoint = out / "run" / f"{phase.name}.pt"
+    if checkpoint.exists():
+        raise FileExistsError(f"{checkpoint} exists: remove it to train this phase again")
+    if phase.start:
+        trainer.restore(out / "run" / f"{phase.start}.pt")
+    corpora = [Corpus(out / "corpus" / name, weight) for name, weight in phase.corpora.items()]
+    noises = augment.Noises(noise)
+    sequences = Sequences(
+        corpora,
+        tokenizer,
+        phones,
+        noises,
+        phase.batch,
+        phase.ticks,
+        phase.delays,
+        phase.augment,
+        phase.seed,
+        rank,
+    )
+    audio_seconds = phase.ranks * phase.batch * (phase.ticks - LEFT_TOKENS) * 0.08
+    log = Log(out / "run" / f"{phase.name}.jsonl", audio_seconds) if rank == 0 else None
+    if log:
+        weights = sum(p.numel() for n, p in trainer.model.named_parameters() if not n.startswith("aux"))
+        log.write(parameters=weights, phase={k: str(v) for k, v in asdict(phase).items()})
+    _loop(trainer, phase, sequences, log, checkpoint)
+    trainer.save(checkpoint)
+    dist.destroy_process_group()
+
+
+def _loop(trainer: Trainer, phase: Phase, sequences: Sequences, log: Log | None, checkpoint: Path) -> None:
+    began, saves, steps = time.monotonic(), 0, 0
+    while True:
+        seconds = time.monotonic() - began
+        done = progress(phase, steps, seconds)
+        if done >= 1:
+            return
+        factor = lr_factor(steps, done, phase.decay)
+        batch = sequences.at(trainer.step_number)
+        aux_only = trainer.step_number < phase.aux_only_steps
+        losses = trainer.step(batch, factor, phase.aux_weight, aux_only)
+        steps += 1
+        if log:
+            log.add(trainer.step_number, factor, losses)
+        if _together(seconds // SAVE_EVERY_S > saves):
+            saves = int(seconds // SAVE_EVERY_S)
+            trainer.save(checkpoint.with_name(f"{phase.name}.part.pt"))
+
+
+def _together(decision: bool) -> bool:
+    """Rank 0 decides for all."""
+    flag = torch.tensor([int(decision)])
+    if dist.is_initialized():
+        dist.broadcast(flag, 0)
+    return bool(flag.item())
+
+
+def train(phase: Phase, out: Path, noise: Path | None = None) -> Path:
+    """Runs a phase -> its checkpoint, out/run/NAME.pt. Raises ValueError if it has no end."""
+    if not (phase.steps or phase.minutes):
+        raise ValueError(f"phase {phase.name} needs steps or minutes")
+    if phase.ticks % 96 or phase.ticks * FRAMES_PER_TICK % 64:
+        raise ValueError(f"{phase.ticks} ticks are no multiple of the windows")
+    (out / "run").mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    torch.multiprocessing.spawn(run, (phase, out, noise, port), phase.ranks)
+    return out / "run" / f"{phase.name}.pt"
