@@ -1,0 +1,87 @@
+"""From a path or hub name to an engine that is ready to start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from realtime.engine.capacity import measure
+from realtime.engine.engine import Engine
+from realtime.engine.runner import Runner, RunnerOptions
+from realtime.errors import CheckpointError, ConfigError
+from realtime.model import hub, weights
+from realtime.model.voxtral import BlankPenalty, Prompt
+from realtime.text.tokenizer import Tekken
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_BOS = 1  # the same in every tokenizer of the family
+
+
+def load_engine(
+    model: str | Path,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    slots: int | None = None,
+    threads: int | None = None,
+    decoder_window: int | None = None,
+    blank_penalty: bool = False,
+    progress: Callable[[str], None] = lambda line: None,
+) -> Engine:
+    """Find (or download), load, measure; the engine is then ready to start.
+
+    device: auto, cpu, cuda or cuda:N. dtype: auto is float32 on the CPU and bfloat16 elsewhere. slots: None measures.
+    decoder_window: tokens of decoder memory, at most the checkpoint's. Raises CheckpointError and ConfigError.
+    """
+    where, kind = _device(device), _dtype(dtype)
+    if threads:
+        torch.set_num_threads(threads)
+    folder = hub.locate(model, progress)
+    tekken = Tekken.load(folder / "tekken.json")
+    voxtral = weights.load(folder, kind, where, decoder_window)
+    if len(tekken.pieces) + tekken.n_special > voxtral.args.vocab_size:
+        raise CheckpointError(
+            f"{folder / 'tekken.json'}: more tokens than the model's {voxtral.args.vocab_size}."
+        )
+    prompt = Prompt(_BOS, tekken.pad_id, tekken.n_left_pad)
+    capacity = None if slots else measure(voxtral, prompt)
+    options = RunnerOptions(threads, BlankPenalty() if blank_penalty else None)
+    runner = Runner(voxtral, prompt, slots or capacity.slots, options)
+    name = hub.display_name(model, folder)
+    return Engine(runner, tekken=tekken, model_name=name, device_name=_name(where), capacity=capacity)
+
+
+def describe_capacity(engine: Engine) -> str:
+    """One line for the terminal: how many streams fit and what bounds them."""
+    memory = f"{engine.bytes_per_slot / 2**20:.2f} MiB each"
+    if engine.capacity is None:
+        return f"{engine.slots} streams as configured, {memory}"
+    return (
+        f"{engine.slots} streams, measured (memory alone would allow {engine.capacity.by_memory}, {memory})"
+    )
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ConfigError(f"device {name!r}: expected auto, cpu, cuda or cuda:N.") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(f"device {name!r}: this torch sees no CUDA device.")
+    return device
+
+
+def _dtype(name: str) -> torch.dtype | None:
+    if name == "auto":
+        return None
+    if name not in _DTYPES:
+        raise ConfigError(f"dtype {name!r}: expected auto, {', '.join(_DTYPES)}.")
+    return _DTYPES[name]
+
+
+def _name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

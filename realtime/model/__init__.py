@@ -1,0 +1,1 @@
+"""Voxtral Realtime in torch: weights, one explicit state, one batched step."""

@@ -1,0 +1,58 @@
+"""Where a checkpoint lies: a folder, or a hub name that is downloaded once, with a progress bar."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from realtime.errors import CheckpointError
+
+BUNDLED = Path(__file__).resolve().parent.parent / "assets" / "tiny"
+
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_NATIVE = ["params.json", "consolidated.safetensors", "tekken.json"]
+_HUGGING_FACE = ["config.json", "model*.safetensors", "model.safetensors.index.json", "tekken.json"]
+
+
+def locate(model: str | Path, progress: Callable[[str], None] = lambda line: None) -> Path:
+    """A folder that exists, or a hub name -> the folder to load. Raises CheckpointError."""
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return folder
+    if folder.exists():
+        raise CheckpointError(f"{folder}: a file; expected the folder that holds params.json or config.json.")
+    if not _HUB_NAME.fullmatch(str(model)):
+        raise CheckpointError(f"{model}: no such folder, and not a hub name like mistralai/NAME.")
+    return _download(str(model), progress)
+
+
+def _download(name: str, progress: Callable[[str], None]) -> Path:
+    # Imported here: a local checkpoint needs no network library.
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        try:
+            files = HfApi().list_repo_files(name)
+        except (OSError, HfHubHTTPError):
+            # Offline: an earlier download may be complete.
+            return Path(snapshot_download(name, allow_patterns=_NATIVE, local_files_only=True))
+        wanted = _NATIVE if set(_NATIVE) <= set(files) else _HUGGING_FACE
+        progress(f"Fetching {name} from the hub (once; later starts read the local copy) …")
+        return Path(snapshot_download(name, allow_patterns=wanted))
+    except LocalEntryNotFoundError:
+        raise CheckpointError(f"{name}: no local copy, and the hub does not answer.") from None
+    except (OSError, HfHubHTTPError, ValueError) as error:
+        raise CheckpointError(f"{name}: cannot be fetched from the hub ({_first_line(error)}).") from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def display_name(model: str | Path, folder: Path) -> str:
+    """What clients are told: the hub name as given, `voxwire-tiny` for the bundled model, else the folder's name."""
+    if folder.resolve() == BUNDLED:
+        return "voxwire-tiny"
+    return str(model) if not Path(model).expanduser().is_dir() else folder.resolve().name
