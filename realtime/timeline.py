@@ -1,8 +1,8 @@
 """Lease time ↔ stream time.
 
-The model hears a lease: the audio that the gate passed, joined, with silence between utterances to drain the delay. The client
-counts every sample it sent. This map is told what enters the framer, in order, and gives the stream time of a moment of the
-lease:
+The model hears a lease: the audio that the gate passed, joined, with silence between utterances to drain
+the delay. The client counts every sample it sent. This map is told what enters the framer, in order, and
+gives the stream time of a moment of the lease:
 
     stream   ....aaaaaaaa.................bbbbbb...      add(4, 8)  add_silence(3)  add(29, 6)
     lease        aaaaaaaa000bbbbbb                       lease 2 → 6    lease 9 → 12    lease 12 → 30
@@ -23,7 +23,7 @@ class _Piece(NamedTuple):
 
 
 class Timeline:
-    """The pieces of audio of one lease. Positions are samples at 16 kHz, times milliseconds of the same clocks."""
+    """The pieces of audio of one lease. Positions are samples at 16 kHz, times are milliseconds."""
 
     def __init__(self) -> None:
         self._pieces: list[_Piece] = []  # without gaps inside, ascending in lease and stream
@@ -31,10 +31,13 @@ class Timeline:
         self._stream_end = 0  # the end of the last audio, of this lease or of one before
 
     def add(self, start_sample: int, n_samples: int) -> None:
-        """Audio that entered the framer: `n_samples` from `start_sample` of the stream on. Raises ValueError on going back."""
-        if start_sample < self._stream_end:
-            raise ValueError(f"Stream sample {start_sample} comes after {self._stream_end} was heard.")
+        """Audio that entered the framer: `n_samples` of the stream from `start_sample` on.
+
+        Raises ValueError if that goes back within a lease.
+        """
         last = self._pieces[-1] if self._pieces else None
+        if last and start_sample < self._stream_end:
+            raise ValueError(f"Sample {start_sample} of the stream after {self._stream_end}.")
         if last and self._continues(last, start_sample):
             self._pieces[-1] = last._replace(n_samples=last.n_samples + n_samples)
         elif n_samples:

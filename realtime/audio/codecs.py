@@ -1,7 +1,7 @@
 """Bytes of a wire encoding → float32 samples in [-1, 1], one row a channel.
 
-A decoder keeps what is left of a sample (or of a frame of two channels) until the rest arrives, so chunk borders mean
-nothing. The result is float32 [channels, n]; n is 0 while no frame is complete.
+A decoder keeps what is left of a sample (or of the pair of two channels) until the rest arrives, so
+chunk borders mean nothing. The result is float32 [channels, n]; n is 0 while no sample is complete.
 """
 
 from __future__ import annotations
@@ -17,46 +17,45 @@ MAX_CHANNELS = 2
 
 
 class Decoder:
-    """Decodes one encoding. Made by `decoder`."""
+    """Decodes one encoding, with `channels` interleaved. Made by `decoder`."""
 
-    def __init__(
-        self, encoding: str, channels: int, sample_bytes: int, to_float: Callable[[bytes], np.ndarray]
-    ):
+    def __init__(self, encoding: str, channels: int):
         self.encoding = encoding
         self.channels = channels
-        self._frame_bytes = sample_bytes * channels
-        self._to_float = to_float
-        self._rest = b""  # the beginning of a frame, shorter than _frame_bytes
+        sample_bytes, self._to_float = _FORMATS[encoding]
+        self._step_bytes = sample_bytes * channels  # one sample of every channel
+        self._rest = b""  # shorter than _step_bytes
 
     def push(self, data: bytes | bytearray | memoryview) -> np.ndarray:
-        """Return the samples completed by `data`: float32 [channels, n]."""
+        """Return the samples that `data` completes: float32 [channels, n]."""
         if self._rest:
             data = self._rest + bytes(data)
-        over = len(data) % self._frame_bytes
-        # bytes(): a caller may reuse its buffer, and the samples of float32 would be a view of it.
-        self._rest = bytes(data[len(data) - over :]) if over else b""
-        interleaved = self._to_float(data[: len(data) - over] if over else data)
+        over = len(data) % self._step_bytes
+        whole = len(data) - over
+        self._rest = bytes(data[whole:])
+        interleaved = self._to_float(data[:whole] if over else data)
         if self.channels == 1:
             return interleaved[np.newaxis]
         return np.ascontiguousarray(interleaved.reshape(-1, self.channels).T)
 
     def flush(self) -> None:
-        """End of the stream: raise BadAudio if it ended inside a sample or frame. Ready for new audio either way."""
+        """End of the stream. Raises BadAudio if it ended inside a sample; ready for new audio either way."""
         left, self._rest = len(self._rest), b""
         if left:
+            of_channels = "" if self.channels == 1 else f", {self.channels} channels"
             raise BadAudio(
-                f"The audio ended inside a sample: {left} of {self._frame_bytes} bytes "
-                f"({self.encoding}, {self.channels} channel{'s' if self.channels > 1 else ''})."
+                f"The audio ended inside a sample: it has {left} of {self._step_bytes} bytes "
+                f"({self.encoding}{of_channels})."
             )
 
 
 def decoder(encoding: str, channels: int = 1) -> Decoder:
-    """A decoder of `encoding` with `channels` interleaved. Raises BadOption for what is not offered."""
+    """A decoder of `encoding` with 1 or 2 channels. Raises BadOption for what is not offered."""
     if encoding not in _FORMATS:
         raise BadOption(f"encoding must be one of {', '.join(ENCODINGS)}; got {encoding!r}.")
     if channels not in range(1, MAX_CHANNELS + 1):
         raise BadOption(f"channels must be 1 or {MAX_CHANNELS}; got {channels!r}.")
-    return Decoder(encoding, channels, *_FORMATS[encoding])
+    return Decoder(encoding, channels)
 
 
 def _from_s16le(data: bytes) -> np.ndarray:
@@ -64,23 +63,23 @@ def _from_s16le(data: bytes) -> np.ndarray:
 
 
 def _from_f32le(data: bytes) -> np.ndarray:
-    # NaN would stay in the rings of the model for the rest of the lease.
-    samples = np.nan_to_num(
-        np.frombuffer(data, "<f4").astype(np.float32), copy=False, nan=0.0, posinf=1.0, neginf=-1.0
-    )
+    # One NaN would stay in the rings of the model for the rest of the lease.
+    samples = np.frombuffer(data, "<f4").astype(np.float32)
+    np.nan_to_num(samples, copy=False, nan=0.0, posinf=1.0, neginf=-1.0)
     return np.clip(samples, -1.0, 1.0, out=samples)
 
 
 def _mulaw_table() -> np.ndarray:
-    """ITU-T G.711 µ-law: float32 [256]. The bytes are inverted; 14-bit values, here in 16 bits."""
+    """ITU-T G.711 µ-law, every bit inverted on the wire: float32 [256]. 14-bit values in 16 bits."""
     code = ~np.arange(256, dtype=np.uint8)
     exponent = (code >> 4 & 7).astype(np.int32)
-    magnitude = ((((code & 15).astype(np.int32) << 3) + 132) << exponent) - 132
+    mantissa = (code & 15).astype(np.int32)
+    magnitude = (((mantissa << 3) + 132) << exponent) - 132
     return _signed(magnitude, negative=code & 128)
 
 
 def _alaw_table() -> np.ndarray:
-    """ITU-T G.711 A-law: float32 [256]. Every other bit is inverted; 13-bit values, here in 16 bits."""
+    """ITU-T G.711 A-law, every other bit inverted on the wire: float32 [256]. 13-bit values in 16 bits."""
     code = np.arange(256, dtype=np.uint8) ^ 0x55
     exponent = (code >> 4 & 7).astype(np.int32)
     mantissa = ((code & 15).astype(np.int32) << 4) + 8
@@ -96,6 +95,7 @@ def _by_table(table: np.ndarray) -> Callable[[bytes], np.ndarray]:
     return lambda data: table[np.frombuffer(data, np.uint8)]
 
 
+# encoding: (bytes of a sample, interleaved bytes → float32)
 _FORMATS: dict[str, tuple[int, Callable[[bytes], np.ndarray]]] = {
     "pcm_s16le": (2, _from_s16le),
     "pcm_f32le": (4, _from_f32le),

@@ -1,8 +1,9 @@
 """Samples of a stream → the parts in which somebody speaks.
 
-Every 20 ms is voiced or not (the detector's opinion, if it stands out from the noise); hysteresis makes speech of it. While the
-gate is closed it holds the pre-roll and the onset under consideration, and passes them first when it opens: a word is whole
-although the detector was late. Positions are samples at 16 kHz from the first sample of the stream.
+Every 20 ms is voiced or not (the detector's opinion, if it stands out from the noise); hysteresis makes
+speech of it. While the gate is closed it holds the pre-roll and the onset under consideration, and
+passes them first when it opens: a word is whole although the detector was late. Positions are samples at
+16 kHz from the first sample of the stream.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ class Gate:
         return self._hysteresis.state
 
     def push(self, samples: np.ndarray) -> list[GateEvent]:
-        """float32 [n] at 16 kHz within [-1, 1] → what follows from it, in order. The samples are kept, not copied."""
+        """float32 [n] at 16 kHz within [-1, 1], kept and not copied → what follows from it, in order."""
         events: list[GateEvent] = []
         self.heard_samples += len(samples)
         self._held.append(samples)
@@ -85,7 +86,7 @@ class Gate:
         return events
 
     def flush(self) -> list[GateEvent]:
-        """No more audio for now: pass what is under consideration and close. A later push goes on at the next sample."""
+        """Pass what is under consideration and close. A later push goes on at the next sample."""
         events: list[GateEvent] = []
         if self.state is State.STARTING:
             self._opened(events)
@@ -113,7 +114,8 @@ class Gate:
         is_voiced, stands_out = self._vad.is_voiced, self._loudness.stands_out
         # Not `and`: both hear every frame, because both adapt to what they hear.
         return [
-            is_voiced(pcm[n * VAD_FRAME_BYTES : (n + 1) * VAD_FRAME_BYTES]) & stands_out(squares / VAD_FRAME_SAMPLES)
+            is_voiced(pcm[n * VAD_FRAME_BYTES : (n + 1) * VAD_FRAME_BYTES])
+            & stands_out(squares / VAD_FRAME_SAMPLES)
             for n, squares in enumerate(np.vecdot(frames, frames).tolist())
         ]
 
@@ -141,7 +143,7 @@ class OpenGate:
         self.is_open = False
 
     def push(self, samples: np.ndarray) -> list[GateEvent]:
-        """float32 [n] → Passed, after Opened if these are the first samples of the stream or after a flush."""
+        """float32 [n] → Passed; before it Opened, at the beginning of the stream and after a flush."""
         if not len(samples):
             return []
         start = self.heard_samples

@@ -22,7 +22,7 @@ class Held:
             self._chunks.append(samples)
 
     def take_until(self, end: int) -> np.ndarray:
-        """Remove and return the samples before position `end`, which must have been appended: float32 [end - start]."""
+        """Remove and return the samples before position `end`, all appended before: float32 [m]."""
         if self._chunks and len(self._chunks[0]) == end - self.start:
             self.start = end
             return (

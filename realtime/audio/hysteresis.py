@@ -1,6 +1,6 @@
 """Voiced or not, frame by frame → is this speech? Four states, so that neither a click nor a pause decides.
 
-    quiet ── voiced ──► starting ── enough voiced ──► speaking ◄── voiced / unvoiced ──► stopping ── hangover ──► quiet
+quiet ⇄ starting ── onset ──► speaking ⇄ stopping ── hangover ──► quiet
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ class State(Enum):
 
 
 class Hysteresis:
-    """Opens when `onset_frames` of the last 2 * onset_frames - 1 are voiced, closes after `hangover_frames` without.
+    """Opens when `onset_frames` of the last 2 * onset_frames - 1 are voiced; closes after `hangover_frames` not.
 
     The window, unlike a run, forgives the weak frame between a plosive and its vowel.
     """

@@ -1,7 +1,8 @@
 """Power of 20 ms frames → does it stand out from the noise?
 
-webrtcvad calls steady noise speech for minutes on end, so a gate that listens to it alone never closes beside a fan. The noise
-is taken for the quietest moment of the last seconds: speech has one between its words, a fan has no louder ones.
+webrtcvad calls steady noise speech for minutes on end: a gate that listens to it alone never closes
+beside a fan. The noise is taken to be the quietest moment of the last seconds. Speech has one between
+its words; a fan has nothing else.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """float32 at the client's rate → float32 at 16 kHz, streaming.
 
-Any chunking gives the samples of one chunk, and a whole stream gives exactly round(n * to_hz / from_hz) samples.
+Any chunking gives the samples of one chunk, and a whole stream of n gives exactly round(n * to_hz /
+from_hz). soxr works in blocks: what was pushed comes out up to 115 ms later at 8 kHz, 40 ms at 22.05 to
+48 kHz (docs/decisions/resampling.md has the table); `flush` gives the rest at once.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ SAMPLE_RATE_HZ = 16_000
 
 
 class Resampler:
-    """soxr with a filter of constant latency, one channel."""
+    """soxr at high quality, linear phase, one channel: every sample keeps its time."""
 
     def __init__(self, from_hz: int, to_hz: int = SAMPLE_RATE_HZ):
         self._stream = soxr.ResampleStream(from_hz, to_hz, num_channels=1, dtype="float32", quality="HQ")

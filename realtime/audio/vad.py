@@ -11,7 +11,7 @@ VAD_FRAME_BYTES = 2 * VAD_FRAME_SAMPLES
 
 
 class Vad:
-    """One stream's detector: it adapts to the noise of what it hears. `aggressiveness` 0..3, higher rejects more."""
+    """One stream's detector; it adapts to its noise. `aggressiveness` 0..3: higher rejects more."""
 
     def __init__(self, aggressiveness: int):
         self._vad = webrtcvad.Vad(aggressiveness)
