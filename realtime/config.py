@@ -1,6 +1,6 @@
 """What the operator decides. Read once: defaults < TOML file < environment < flags; afterwards nothing changes.
 
-`SETTINGS` is the one table; the TOML keys, the variables, the flags, `--help` and the page docs/operations.md follow it.
+`SETTINGS` is the one table; TOML keys, variables, flags, `--help` and the page docs/operations.md follow it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BUNDLED_MODEL = str(Path(__file__).parent / "assets" / "tiny")
 DELAYS_MS = (*range(80, 1201, 80), 2400)
 ENV_PREFIX = "VOXWIRE_"
 # Variables of ours that are no settings of the server: the file itself, the client's, the tests'.
-OTHER_VARIABLES = {"VOXWIRE_CONFIG", "VOXWIRE_SPEECH", "VOXWIRE_URL", "VOXWIRE_KEY", "VOXWIRE_API_KEY"}
+OTHER_VARIABLES = {"VOXWIRE_CONFIG", "VOXWIRE_SPEECH", "VOXWIRE_URL", "VOXWIRE_KEY"}
 
 # ---------------------------------------------------------------- the tree
 
@@ -280,7 +280,9 @@ SETTINGS = (
         "web pages that may connect besides our own, e.g. https://app.example; * for all",
         shown_default="none",
     ),
-    Setting("server", "drain_timeout_s", seconds(), 15.0, "time that SIGTERM leaves open streams for their finals"),
+    Setting(
+        "server", "drain_timeout_s", seconds(), 15.0, "time that SIGTERM leaves open streams for their finals"
+    ),
     Setting(
         "engine",
         "model",
@@ -297,7 +299,13 @@ SETTINGS = (
         "auto",
         "auto is bfloat16 on a GPU, float32 elsewhere",
     ),
-    Setting("engine", "slots", auto(integer(1, 100_000)), None, "streams that can speak at once; auto measures memory"),
+    Setting(
+        "engine",
+        "slots",
+        auto(integer(1, 100_000)),
+        None,
+        "streams that can speak at once; auto measures memory",
+    ),
     Setting("engine", "threads", auto(integer(1, 1024)), None, "torch threads of the one engine thread"),
     Setting(
         "engine",
@@ -317,11 +325,23 @@ SETTINGS = (
     Setting("limits", "max_message_bytes", integer(1024, 1 << 30), 1 << 20, "one WebSocket message"),
     Setting("limits", "idle_timeout_s", seconds(), 60.0, "no message for this long closes; 0 never"),
     Setting("limits", "max_session_s", seconds(), 86_400.0, "longest connection; 0 without end"),
-    Setting("limits", "max_ahead_s", seconds(1.0), 30.0, "audio that may wait; beyond it the server stops reading"),
-    Setting("limits", "max_lag_s", seconds(0.5), 10.0, "captions further behind live audio than this are reported"),
+    Setting(
+        "limits", "max_ahead_s", seconds(1.0), 30.0, "audio that may wait; beyond it the server stops reading"
+    ),
+    Setting(
+        "limits", "max_lag_s", seconds(0.5), 10.0, "captions further behind live audio than this are reported"
+    ),
     Setting("limits", "lag_policy", choice("warn", "close"), "warn", "what such a report is"),
-    Setting("limits", "release_after_s", seconds(), 30.0, "silence after which a stream gives its slot back; 0 never"),
-    Setting("limits", "slow_reader_s", seconds(0.1), 20.0, "time that a client may leave its messages unread"),
+    Setting(
+        "limits",
+        "release_after_s",
+        seconds(),
+        30.0,
+        "silence after which a stream gives its slot back; 0 never",
+    ),
+    Setting(
+        "limits", "slow_reader_s", seconds(0.1), 20.0, "time that a client may leave its messages unread"
+    ),
     Setting(
         "auth",
         "api_keys",
@@ -331,8 +351,22 @@ SETTINGS = (
         shown_default="none",
         has_flag=False,
     ),
-    Setting("auth", "api_keys_file", text(), "", "file with one key per line, # for comments", shown_default="none"),
-    Setting("log", "level", choice("debug", "info", "warning", "error"), "info", "least level shown", name="log_level"),
+    Setting(
+        "auth",
+        "api_keys_file",
+        text(),
+        "",
+        "file with one key per line, # for comments",
+        shown_default="none",
+    ),
+    Setting(
+        "log",
+        "level",
+        choice("debug", "info", "warning", "error"),
+        "info",
+        "least level shown",
+        name="log_level",
+    ),
     Setting("log", "format", choice("text", "json"), "text", "one line per event", name="log_format"),
 )
 
@@ -344,7 +378,9 @@ _BY_VARIABLE = {setting.variable: setting for setting in SETTINGS}
 
 def add_flags(parser: ArgumentParser, sections: tuple[str, ...] = tuple(SECTIONS)) -> None:
     """Give `parser` a group of flags per section; every flag is None unless it is given."""
-    parser.add_argument("--config", metavar="FILE", help="TOML file with any of these settings (VOXWIRE_CONFIG)")
+    parser.add_argument(
+        "--config", metavar="FILE", help="TOML file with any of these settings (VOXWIRE_CONFIG)"
+    )
     for section in sections:
         group = parser.add_argument_group(f"{section}: {SECTIONS[section]}")
         for setting in SETTINGS:
@@ -403,7 +439,9 @@ def _from_flags(flags: Mapping[str, str | None]) -> dict[tuple[str, str], Any]:
     for setting in SETTINGS:
         words = flags.get(setting.flat)
         if words is not None:
-            values[setting.section, setting.key] = _read(setting, setting.flag, setting.kind.from_words, words)
+            values[setting.section, setting.key] = _read(
+                setting, setting.flag, setting.kind.from_words, words
+            )
     return values
 
 
@@ -454,7 +492,9 @@ def _keys_of(path: Path) -> list[str]:
     try:
         lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"api_keys_file {path}: {getattr(error, 'strerror', None) or 'is no text file'}") from None
+        raise ConfigError(
+            f"api_keys_file {path}: {getattr(error, 'strerror', None) or 'is no text file'}"
+        ) from None
     keys = [line for line in lines if line and not line.startswith("#")]
     if not keys:
         # An empty file would otherwise open the server to everybody.

@@ -1,0 +1,176 @@
+"""One process, one port: the service that all handlers share, its start, its drain and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket as sockets
+
+from aiohttp import web
+
+from realtime.config import Config
+from realtime.dialects.native import NativeDialect
+from realtime.errors import ConfigError, EngineFailed, ShuttingDown
+from realtime.server import auth, http
+from realtime.server.admission import Admission
+from realtime.server.connection import FAREWELL_TIMEOUT_S, Connection, Ending
+from realtime.server.exchange import Exchange
+from realtime.server.metrics import Metrics
+from realtime.server.websocket import StreamEndpoint
+from realtime.session import SessionLimits
+
+log = logging.getLogger("voxwire.server")
+
+EXIT_ENGINE_FAILED = 1
+BACKLOG_CONNECTIONS = 1024  # handshakes the kernel keeps for us while the loop is busy
+
+
+class Service:
+    """What all handlers share. Lives on one event loop."""
+
+    def __init__(self, config: Config, engine, loop: asyncio.AbstractEventLoop):
+        self.config = config
+        self.engine = engine
+        self.metrics = Metrics()
+        self.exchange = Exchange(loop)
+        self.admission = Admission(engine, config.limits.max_connections)
+        self.keyring = auth.Keyring(config.auth.api_keys)
+        self.on_loopback = auth.is_loopback(config.server.host)
+        self.default_options = config.session.options(engine.tekken.delay_ms)
+        self.session_limits = SessionLimits()
+        self._connections: set[Connection] = set()
+        self._draining = False
+        self._all_left = asyncio.Event()
+        self._all_left.set()
+        self._connect_metrics()
+
+    def check_open(self) -> None:
+        """Raise what a newcomer must be told."""
+        if self.engine.failure is not None:
+            raise EngineFailed("The engine has failed; the process is about to restart.")
+        if self._draining:
+            raise ShuttingDown("The server is shutting down.")
+
+    def enter(self, connection: Connection) -> None:
+        self._connections.add(connection)
+        self._all_left.clear()
+        if self._draining:
+            connection.wind_down(ShuttingDown("The server is shutting down."))
+
+    def leave(self, connection: Connection) -> None:
+        self._connections.discard(connection)
+        if not self._connections:
+            self._all_left.set()
+
+    async def drain(self) -> None:
+        """Stop admitting, let every stream have its finals, close with 1001. Bounded by `drain_timeout_s`."""
+        self._draining = True
+        for connection in list(self._connections):
+            connection.wind_down(ShuttingDown("The server is shutting down."))
+        await self._until_all_left(self.config.server.drain_timeout_s + FAREWELL_TIMEOUT_S)
+
+    async def fail_all(self) -> None:
+        """The engine is dead: nobody gets another word."""
+        for connection in list(self._connections):
+            connection.end(Ending.by(EngineFailed("The engine has failed.")))
+        await self._until_all_left(FAREWELL_TIMEOUT_S)
+
+    async def _until_all_left(self, timeout_s: float) -> None:
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._all_left.wait()
+        except TimeoutError:
+            log.warning("%d connection(s) did not leave in time", len(self._connections))
+
+    def _connect_metrics(self) -> None:
+        metrics, engine = self.metrics, self.engine
+        metrics.describe(engine.model_name, engine.device_name)
+        metrics.slots.set(engine.slots)
+        metrics.watch(metrics.slots_in_use, lambda: engine.slots_in_use)
+        metrics.watch(metrics.connections, lambda: self.admission.connections)
+        engine.stats.observers.append(metrics.tick)
+
+
+class Server:
+    """The service on its port. `start`, then `wait` for the reason to stop, then `stop`."""
+
+    def __init__(self, config: Config, engine):
+        self._config = config
+        self._engine = engine
+        self._loop = asyncio.get_running_loop()
+        self.service = Service(config, engine, self._loop)
+        self._runner: web.AppRunner | None = None
+        self._stop: asyncio.Future[str] = self._loop.create_future()
+        self.port = 0
+
+    async def start(self) -> None:
+        """Raises ConfigError where the address cannot be had."""
+        listener = bind(self._config.server.host, self._config.server.port)
+        self.port = listener.getsockname()[1]
+        self._engine.on_failure = lambda: self._loop.call_soon_threadsafe(self.stop_because, "engine")
+        self._engine.start(self.service.exchange.deliver)
+        self._runner = web.AppRunner(
+            build_app(self.service), access_log=None, shutdown_timeout=FAREWELL_TIMEOUT_S
+        )
+        await self._runner.setup()
+        await web.SockSite(self._runner, listener, backlog=BACKLOG_CONNECTIONS).start()
+
+    def stop_because(self, reason: str) -> None:
+        if not self._stop.done():
+            self._stop.set_result(reason)
+
+    async def run(self) -> int:
+        """Until SIGTERM, SIGINT or the engine's death; the exit status."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._on_signal, number)
+        reason = await self._stop
+        if reason == "engine":
+            log.critical("the engine failed", exc_info=self._engine.failure)
+            await self.service.fail_all()
+        else:
+            log.info("%s: draining", reason)
+            await self.service.drain()
+        await self.close()
+        return EXIT_ENGINE_FAILED if self._engine.failure is not None else 0
+
+    async def close(self) -> None:
+        """Close the port, then the engine: no stream may outlive it."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+        await asyncio.to_thread(self._engine.stop)
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        self.stop_because(signal.Signals(number).name)
+        # A second one means now: back to the default, which ends the process.
+        self._loop.remove_signal_handler(number)
+
+
+def build_app(service: Service) -> web.Application:
+    app = web.Application(middlewares=[http.json_errors])
+    app.on_response_prepare.append(http.add_security_headers)
+    probes, pages = http.Probes(service), http.Pages()
+    app.router.add_get("/v1/stream", StreamEndpoint(service, NativeDialect).handle)
+    app.router.add_get("/healthz", probes.health)
+    app.router.add_get("/readyz", probes.ready)
+    app.router.add_get("/metrics", probes.metrics)
+    app.router.add_get("/{path:.*}", pages.handle)
+    return app
+
+
+def bind(host: str, port: int) -> sockets.socket:
+    """A bound socket. Raises ConfigError with one sentence where the system refuses."""
+    try:
+        family, kind, protocol, _, address = sockets.getaddrinfo(
+            host, port, type=sockets.SOCK_STREAM, flags=sockets.AI_PASSIVE
+        )[0]
+        listener = sockets.socket(family, kind, protocol)
+    except OSError as error:
+        raise ConfigError(f"host {host}: {error.strerror or error}") from None
+    try:
+        listener.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        raise ConfigError(f"port {port} on {host}: {error.strerror or error}") from None
+    return listener

@@ -1,0 +1,323 @@
+"""One admitted client from upgrade to farewell: socket, dialect and conversation joined, whatever the dialect is.
+
+    socket ─► reader ─► dialect ─► conversation ─► outbox ─► writer ─► socket
+
+One task always reads, one writes, one watches the time; the first that finds a reason ends all three, and a farewell
+follows: what is still owed, an error with its code, the close code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiohttp import WSCloseCode, WSMsgType
+
+from realtime.config import LimitsConfig
+from realtime.errors import AtCapacity, InternalError, LimitReached, SlowReader, VoxwireError
+from realtime.events import FRAME_MS, Audio, Command, Done, End, Error, Step, Warning_
+from realtime.server.conversation import Conversation
+from realtime.server.metrics import EventClock, Metrics
+from realtime.server.outbox import Outbox
+from realtime.server.socket import Socket
+
+log = logging.getLogger("voxwire.stream")
+
+FAREWELL_TIMEOUT_S = 5.0  # for everything after the decision to end
+WATCH_INTERVAL_S = 5.0  # how late a deadline that arose meanwhile may be noticed
+SAMPLE_BYTES = {"pcm_s16le": 2, "pcm_f32le": 4, "mulaw": 1, "alaw": 1}
+CLOSE_CODES = {cls.code: cls.close_code for cls in (VoxwireError, *VoxwireError.__subclasses__())}
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Why a connection ends. `error` is told to the client first; code None means that the client is gone."""
+
+    code: int | None
+    error: VoxwireError | None = None
+
+    @classmethod
+    def by(cls, error: VoxwireError) -> Ending:
+        return cls(error.close_code, error)
+
+
+GONE = Ending(None)
+FINISHED = Ending(WSCloseCode.OK)
+
+
+class Connection:
+    """One admitted client from upgrade to farewell."""
+
+    def __init__(
+        self,
+        *,
+        socket: Socket,
+        dialect,
+        conversation_for: Callable[[Connection], Conversation],
+        limits: LimitsConfig,
+        drain_timeout_s: float,
+        metrics: Metrics,
+        forfeit: Callable[[], None],
+        session_id: str,
+    ):
+        self.session_id = session_id
+        self._socket = socket
+        self._dialect = dialect
+        self._limits = limits
+        self._drain_timeout_s = drain_timeout_s
+        self._metrics = metrics
+        self._forfeit = forfeit
+        self._loop = asyncio.get_running_loop()
+        self._outbox = Outbox()
+        self._ended: asyncio.Future[Ending] = self._loop.create_future()
+        self._credit = asyncio.Event()  # set while the reader may read
+        self._credit.set()
+        self._started_s = self._heard_s = self._loop.time()
+        self._first_audio_s: float | None = None
+        self._waiting_since_s: float | None = None
+        self._audio_s = 0.0  # received, in stream time
+        self._frames_counted = 0
+        self._lagging = False
+        self._client_ended = False
+        self._farewell: VoxwireError | None = None  # set when the server lets the stream run out
+        self._conversation = conversation_for(self)
+        self._session = self._conversation.session
+        self._clock = EventClock(metrics, self._session.options.gate.hangover_ms / 1000)
+        self._high_frames = max(1, int(limits.max_ahead_s * 1000 / FRAME_MS))
+
+    # ------------------------------------------------------------ life
+
+    async def run(self) -> Ending:
+        """Serve until somebody ends it; every slot and task is back when this returns."""
+        self._pump()
+        try:
+            ending = await self._live()
+        except* VoxwireError as group:
+            ending = Ending.by(group.exceptions[0])
+        except* Exception as group:
+            log.error("session %s failed", self.session_id, exc_info=group)
+            ending = Ending.by(InternalError("The server failed on this stream."))
+        finally:
+            self._conversation.close()
+        await self._say_farewell(ending)
+        return ending
+
+    async def _live(self) -> Ending:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(work()) for work in (self._read, self._write, self._watch)]
+            ending = await self._ended
+            for task in tasks:
+                task.cancel()
+        return ending
+
+    def end(self, ending: Ending) -> None:
+        """The first reason counts."""
+        if not self._ended.done():
+            self._ended.set_result(ending)
+
+    def fail(self, error: Exception) -> None:
+        """A fault in a callback of the loop: the stream ends, the others go on."""
+        known = isinstance(error, VoxwireError)
+        self.end(Ending.by(error if known else InternalError("The server failed on this stream.")))
+
+    def wind_down(self, error: VoxwireError) -> None:
+        """Let what was heard become finals, then close with `error`; at most `drain_timeout_s` long."""
+        if self._farewell is not None or self._ended.done():
+            return
+        self._farewell = error
+        self._loop.call_later(self._drain_timeout_s, self.end, Ending.by(error))
+        try:
+            if not self._client_ended:
+                self._receive(End())
+            self._pump()
+        except Exception as fault:
+            self.fail(fault)
+
+    async def _say_farewell(self, ending: Ending) -> None:
+        if ending.code is None or self._socket.closed:
+            return
+        if isinstance(ending.error, SlowReader):
+            self._outbox.clear()
+        if ending.error is not None:
+            self._tell(ending.error)
+        reason = ending.error.code.encode() if ending.error else b""
+        try:
+            async with asyncio.timeout(FAREWELL_TIMEOUT_S):
+                while (event := self._outbox.pop()) is not None:
+                    await self._socket.send_str(self._dialect.encode(event))
+                await self._socket.close(code=ending.code, message=reason)
+        except (TimeoutError, ConnectionError):
+            pass
+
+    # ------------------------------------------------------------ the three tasks
+
+    async def _read(self) -> None:
+        """Always inside receive() unless the engine is behind: only there are pings answered and losses noticed."""
+        while True:
+            await self._credit.wait()
+            message = await self._socket.receive()
+            self._heard_s = self._loop.time()
+            if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
+                self.end(GONE)
+                return
+            self._take(message.data)
+
+    async def _write(self) -> None:
+        while True:
+            await self._outbox.wait()
+            while (event := self._outbox.pop()) is not None:
+                try:
+                    async with asyncio.timeout(self._limits.slow_reader_s):
+                        await self._socket.send_str(self._dialect.encode(event))
+                except TimeoutError:
+                    self.end(Ending.by(SlowReader("The client does not read its captions.")))
+                    return
+                except ConnectionError:
+                    self.end(GONE)
+                    return
+
+    async def _watch(self) -> None:
+        """Everything that ends by the clock."""
+        limits, forfeited = self._limits, not self._limits.release_after_s
+        while True:
+            now = self._loop.time()
+            due = [(at, error) for at, error in self._deadlines(now)]
+            for at, error in due:
+                if now >= at:
+                    self.wind_down(error)
+                    return  # wind_down has its own bound
+            if not forfeited and now >= self._started_s + limits.release_after_s:
+                self._forfeit()
+                forfeited = True
+            wait_s = min([at - now for at, _ in due], default=WATCH_INTERVAL_S)
+            await asyncio.sleep(min(wait_s, WATCH_INTERVAL_S))
+
+    def _deadlines(self, now: float) -> list[tuple[float, VoxwireError]]:
+        limits, deadlines = self._limits, []
+        if limits.max_session_s:
+            error = LimitReached(
+                f"The connection has lasted {limits.max_session_s:g} s, the longest allowed."
+            )
+            deadlines.append((self._started_s + limits.max_session_s, error))
+        if not limits.idle_timeout_s:
+            return deadlines
+        if self._waiting_since_s is not None:
+            error = AtCapacity("No slot came free for this stream.")
+            deadlines.append((self._waiting_since_s + limits.idle_timeout_s, error))
+        if self._credit.is_set() and not self._client_ended:  # else it is the server who does not listen
+            error = LimitReached(f"No message for {limits.idle_timeout_s:g} s.")
+            deadlines.append((self._heard_s + limits.idle_timeout_s, error))
+        return deadlines
+
+    # ------------------------------------------------------------ in
+
+    def _take(self, data: str | bytes) -> None:
+        try:
+            commands = self._dialect.decode(data)
+        except VoxwireError as error:
+            self._tell(error)
+            if error.fatal:
+                self.end(Ending(error.close_code))
+            return
+        for command in commands:
+            self._receive(command)
+        self._pump()
+
+    def _receive(self, command: Command) -> None:
+        if self._farewell is not None and not isinstance(command, End):
+            return  # the stream is running out: what still comes in is not heard
+        if isinstance(command, Audio):
+            self._count(command)
+        elif isinstance(command, End):
+            self._client_ended = True
+        self._conversation.receive(command)
+
+    def _count(self, audio: Audio) -> None:
+        options = self._session.options
+        channel_s = len(audio.data) / SAMPLE_BYTES[options.encoding] / options.sample_rate
+        self._audio_s += channel_s / options.channels
+        self._metrics.heard(channel_s, 0)
+        if self._first_audio_s is None:
+            self._first_audio_s = self._loop.time()
+
+    def advance(self, steps: list[Step]) -> None:
+        """Steps of the engine, on the loop."""
+        self._conversation.advance(steps)
+        self._pump()
+        self._mind_lag()
+
+    def retry(self) -> None:
+        """A slot may be free now."""
+        try:
+            self._conversation.retry()
+            self._pump()
+        except Exception as error:
+            log.exception("session %s failed on its new slot", self.session_id)
+            self.fail(error)
+
+    # ------------------------------------------------------------ out
+
+    def _pump(self) -> None:
+        """Move what the session has to say into the outbox and set the reader's credit."""
+        now = self._loop.time()
+        for event in self._conversation.events():
+            self._clock.note(event, now)
+            if isinstance(event, Done) and self._farewell is not None:
+                continue  # the client did not ask for the end; the error says what happened
+            if not self._outbox.put(event):
+                self.end(Ending.by(SlowReader("The client does not read its captions.")))
+            if isinstance(event, Error) and event.fatal:
+                self.end(Ending(CLOSE_CODES.get(event.code, WSCloseCode.INTERNAL_ERROR)))
+        if self._session.finished:
+            self.end(FINISHED if self._farewell is None else Ending.by(self._farewell))
+        fed = self._conversation.frames_fed
+        self._metrics.heard(0.0, fed - self._frames_counted)
+        self._frames_counted = fed
+        self._set_credit()
+        self._note_wait(now)
+
+    def _set_credit(self) -> None:
+        backlog = self._session.backlog_frames
+        if backlog > self._high_frames:
+            self._credit.clear()
+        elif backlog <= self._high_frames // 2:
+            self._credit.set()
+
+    def _note_wait(self, now: float) -> None:
+        if not self._conversation.waits_for_slot:
+            self._waiting_since_s = None
+        elif self._waiting_since_s is None:
+            self._waiting_since_s = now
+            message = "All slots are in use; the captions go on when one is free."
+            self._outbox.put(Warning_("waiting_for_slot", message))
+
+    def _mind_lag(self) -> None:
+        """Report captions that fall behind live audio; audio sent ahead of its time is no lag."""
+        lag_s = self.lag_s
+        self._metrics.lag_seconds.observe(lag_s)
+        limit_s = self._limits.max_lag_s
+        if lag_s <= limit_s / 2:
+            self._lagging = False
+        elif lag_s > limit_s and not self._lagging:
+            self._lagging = True
+            message = f"The captions are {lag_s:.0f} s behind the audio."
+            if self._limits.lag_policy == "close":
+                self.wind_down(LimitReached(message))
+            else:
+                self._outbox.put(Warning_("lagging", message))
+
+    @property
+    def lag_s(self) -> float:
+        """Waiting audio less what was sent ahead of real time."""
+        if self._first_audio_s is None:
+            return 0.0
+        ahead_s = self._audio_s - (self._loop.time() - self._first_audio_s)
+        return max(0.0, self._session.backlog_frames * FRAME_MS / 1000 - max(0.0, ahead_s))
+
+    def _tell(self, error: VoxwireError) -> None:
+        event = Error(error.code, error.message, error.fatal)
+        self._clock.note(event, self._loop.time())
+        if not self._outbox.put(event):
+            self.end(Ending.by(SlowReader("The client does not read its errors.")))

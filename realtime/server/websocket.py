@@ -1,0 +1,160 @@
+"""The WebSocket carrier: everything that is decided before the upgrade, then a connection. Generic over dialects.
+
+A refusal is an HTTP answer with a JSON body. The same address answers plain HTTP too, because a page cannot read why
+its upgrade was refused and asks again with fetch.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from aiohttp import hdrs, web
+
+from realtime.errors import AtCapacity, BadMessage, InternalError, Unauthorized, VoxwireError
+from realtime.events import Error, SessionOptions
+from realtime.server import auth
+from realtime.server.admission import Seats
+from realtime.server.connection import Connection, Ending
+from realtime.server.conversation import Conversation
+from realtime.server.socket import Socket
+from realtime.session import Session
+
+if TYPE_CHECKING:
+    from realtime.server.app import Service
+
+log = logging.getLogger("voxwire.stream")
+
+RETRY_AFTER_S = 5
+CLIENT_LEFT = 1006  # RFC 6455's name for an end without a close frame
+
+
+class UpgradeRequired(VoxwireError):
+    """A plain request to a stream's address that would have been admitted."""
+
+    code = "upgrade_required"
+    http_status = 426
+
+
+class StreamEndpoint:
+    """One path, one dialect."""
+
+    def __init__(self, service: Service, new_dialect: Callable[[], object]):
+        self._service = service
+        self._new_dialect = new_dialect
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        dialect = self._new_dialect()
+        try:
+            options = self._check(request, dialect)
+            socket = self._socket(request, dialect)
+            seats = self._service.admission.admit(options.channels)
+        except VoxwireError as error:
+            return self._refusal(error, dialect)
+        try:
+            if not request.headers.get(hdrs.UPGRADE):
+                return self._refusal(UpgradeRequired("Connect with a WebSocket."), dialect)
+            return await self._serve(request, socket, dialect, options, seats)
+        finally:
+            seats.close()
+
+    # ------------------------------------------------------------ before the upgrade
+
+    def _check(self, request: web.Request, dialect) -> SessionOptions:
+        service, config = self._service, self._service.config
+        offered = _subprotocols(request)
+        auth.check_origin(
+            request.headers.get(hdrs.ORIGIN), request.host, config.server.allowed_origins, service.on_loopback
+        )
+        service.keyring.check(request.headers.get(hdrs.AUTHORIZATION, ""), offered)
+        service.check_open()
+        return dialect.parse_query(dict(request.query), service.default_options, service.session_limits)
+
+    def _socket(self, request: web.Request, dialect) -> Socket:
+        selected = auth.selected_subprotocol(_subprotocols(request))
+        socket = Socket(
+            dialect.encode,
+            protocols=(selected,) if selected else (),
+            max_msg_size=self._service.config.limits.max_message_bytes,
+        )
+        if request.headers.get(hdrs.UPGRADE) and not socket.can_prepare(request):
+            raise BadMessage("This is no WebSocket handshake of version 13.")
+        return socket
+
+    def _refusal(self, error: VoxwireError, dialect) -> web.Response:
+        self._service.metrics.refusals.labels(error.code).inc()
+        headers = {hdrs.CACHE_CONTROL: "no-store"}
+        if error.http_status == 503:
+            retry_after_s = error.retry_after_s if isinstance(error, AtCapacity) else RETRY_AFTER_S
+            headers[hdrs.RETRY_AFTER] = str(retry_after_s)
+        elif isinstance(error, Unauthorized):
+            headers[hdrs.WWW_AUTHENTICATE] = 'Bearer realm="voxwire"'
+        elif isinstance(error, UpgradeRequired):
+            headers[hdrs.UPGRADE] = "websocket"
+        body = dialect.encode(Error(error.code, error.message, True))
+        return web.Response(
+            status=error.http_status, text=body, content_type="application/json", headers=headers
+        )
+
+    # ------------------------------------------------------------ after it
+
+    async def _serve(
+        self, request: web.Request, socket: Socket, dialect, options: SessionOptions, seats: Seats
+    ) -> web.StreamResponse:
+        service = self._service
+        session_id = secrets.token_hex(8)
+        session = Session(
+            options,
+            service.engine.tekken,
+            session_id=session_id,
+            model=service.engine.model_name,
+            limits=service.session_limits,
+        )
+
+        def conversation_for(connection: Connection) -> Conversation:
+            seats.retry = connection.retry
+            enter = lambda lease: service.exchange.enter(lease, connection)  # noqa: E731
+            return Conversation(session, seats, enter, service.exchange.leave)
+
+        await socket.prepare(request)
+        connection = Connection(
+            socket=socket,
+            dialect=dialect,
+            conversation_for=conversation_for,
+            limits=service.config.limits,
+            drain_timeout_s=service.config.server.drain_timeout_s,
+            metrics=service.metrics,
+            forfeit=seats.forfeit,
+            session_id=session_id,
+        )
+        log.info("session %s opened by %s: %s", session_id, request.remote, _summary(options))
+        ending = Ending.by(InternalError("The server failed on this stream."))
+        service.enter(connection)
+        try:
+            ending = await connection.run()
+        finally:
+            service.leave(connection)
+            code = ending.code or socket.close_code or CLIENT_LEFT
+            service.metrics.closes.labels(str(int(code))).inc()
+            cause = ending.error or socket.fault
+            log.info("session %s closed: %d %s", session_id, code, cause.code if cause else "")
+        _abort_unless_closed(request, socket)
+        return socket
+
+
+def _subprotocols(request: web.Request) -> list[str]:
+    offered = request.headers.getall(hdrs.SEC_WEBSOCKET_PROTOCOL, [])
+    return [name.strip() for line in offered for name in line.split(",") if name.strip()]
+
+
+def _summary(options: SessionOptions) -> str:
+    vad = "vad" if options.gate.enabled else "no vad"
+    return f"{options.encoding} {options.sample_rate} Hz x{options.channels}, {options.delay_ms} ms, {vad}"
+
+
+def _abort_unless_closed(request: web.Request, socket: Socket) -> None:
+    """A client that did not answer the close must not keep what we still wanted to send it."""
+    if request.transport is not None and socket.close_code in (None, CLIENT_LEFT):
+        request.transport.abort()
