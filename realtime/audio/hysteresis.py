@@ -16,7 +16,7 @@ class State(Enum):
 
 
 class Hysteresis:
-    """Opens when `onset_frames` of the last 2 * onset_frames - 1 are voiced; closes after `hangover_frames` not.
+    """Opens when `onset_frames` of the last 2 * onset_frames - 1 are voiced, closes after a hangover without.
 
     The window, unlike a run, forgives the weak frame between a plosive and its vowel.
     """

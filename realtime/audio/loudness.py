@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 
-MARGIN = 4.0  # times the power of the noise: 6 dB
+MARGIN = 2.5  # times the power of the noise: 4 dB
 SMOOTH_FRAMES = 4  # 80 ms: the power of noise varies less over longer times, and a syllable lasts longer
 BLOCK_FRAMES = 16
 BLOCKS = 12  # 16 * 12 * 20 ms: the noise is followed upwards within 3.8 s
