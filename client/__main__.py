@@ -5,25 +5,17 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import signal
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import aclosing, contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
-from rich.text import Text
-
 from client import errors, protocol, transcript
-from client.conversation import Backoff, Conversation
+from client.captions import Job, caption_file, caption_microphone
 from client.errors import BadInput, ClientError
 from client.files import FileSource
-from client.microphone import Capture, Microphone, choose_device, input_devices, plan_capture
-from client.pacing import NoPace, Pacer
-from client.protocol import Done, Final, Options, Ready
-from client.render import Screen, clock, meter, progress, seconds
-from client.source import Source
-from client.transcript import FORMATS, Transcript
+from client.microphone import choose_device, input_devices, plan_capture
+from client.protocol import Options
+from client.transcript import FORMATS
 
 EPILOG = """\
 exit codes:
@@ -105,7 +97,7 @@ def _stream_arguments(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--key",
         default=os.environ.get("VOXWIRE_KEY"),
-        help="API key (or VOXWIRE_KEY, which others cannot see)",
+        help="API key (better: VOXWIRE_KEY)",
     )
     verb.add_argument("--channels", type=int, choices=(1, 2), default=1, help="2: caption each channel")
     verb.add_argument("--delay-ms", type=_delay_ms, metavar="MS", help="80..1200 in steps of 80, or 2400")
@@ -174,9 +166,9 @@ def run_devices(args: argparse.Namespace) -> int:
 def run_mic(args: argparse.Namespace) -> int:
     transcript.check_outputs(args.output)
     capture = plan_capture(choose_device(input_devices(), args.device), args.channels)
-    job = Job(args.url, args.key, _options(args), args.output, PATIENCE_LIVE_S)
-    asyncio.run(_caption_microphone(capture, job))
-    return errors.EXIT_OK
+    job = Job(args.url, args.key, _options(args), tuple(args.output), PATIENCE_LIVE_S)
+    asyncio.run(caption_microphone(capture, job))
+    return errors.EXIT_OK  # Ctrl-C is how a microphone ends
 
 
 def run_file(args: argparse.Namespace) -> int:
@@ -188,142 +180,22 @@ def run_file(args: argparse.Namespace) -> int:
     for path, targets in outputs.items():
         FileSource(path, channels=args.channels).close()
         _check_targets(path, targets)
-    interrupted = False
     for path, targets in outputs.items():
-        job = Job(args.url, args.key, _options(args), targets, PATIENCE_FILE_S)
-        interrupted = asyncio.run(_caption_file(path, args.fast, job))
-        if interrupted:
+        job = Job(args.url, args.key, _options(args), tuple(targets), PATIENCE_FILE_S)
+        outcome = asyncio.run(caption_file(path, job, fast=args.fast))
+        if outcome.interrupted:
             break
-    return errors.EXIT_INTERRUPTED if interrupted else errors.EXIT_OK
+    return outcome.exit_code
+
+
+def _targets(path: Path, args: argparse.Namespace) -> list[Path]:
+    return [*args.output, *(path.with_suffix(f".{name}") for name in args.write)]
 
 
 def _check_targets(path: Path, targets: list[Path]) -> None:
     transcript.check_outputs(targets)
     if any(target.resolve() == path.resolve() for target in targets):
         raise BadInput(f"{path} would be overwritten by its own transcript.")
-
-
-# ---------------------------------------------------------------- one source
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """Where to stream to, and where the result goes."""
-
-    url: str
-    key: str | None
-    options: Options
-    outputs: list[Path]
-    patience_s: float
-
-
-async def _caption_microphone(capture: Capture, job: Job) -> None:
-    microphone = Microphone(capture, job.options.channels)
-    microphone.start()
-
-    def status() -> Text:
-        line = Text("● ", style="red").append(f"{clock(microphone.position_ms)} ", style="dim")
-        line.append_text(meter(microphone.level_dbfs)).append("  Ctrl-C ends", style="dim")
-        if not microphone.ever_heard and microphone.position_ms > 3000:
-            line.append("  nothing but zeros: muted, or no permission?", style="bold yellow")
-        if microphone.dropped_ms:
-            line.append(f"  {seconds(microphone.dropped_ms)} dropped", style="bold red")
-        if microphone.overflows:
-            line.append(f"  {microphone.overflows} overflows", style="bold red")
-        return line
-
-    heading = f"{capture.device.name}, {_format(capture.sample_rate, job.options.channels)}"
-    try:
-        await _caption(microphone, job, heading, status, live=True)
-    finally:
-        microphone.stop()
-        if microphone.dropped_ms or microphone.overflows:
-            print(
-                f"{seconds(microphone.dropped_ms)} of audio dropped, {microphone.overflows} overflows.",
-                file=sys.stderr,
-            )
-
-
-async def _caption_file(path: Path, fast: bool, job: Job) -> bool:
-    """Returns whether it was interrupted."""
-    source = FileSource(path, channels=job.options.channels, pacer=NoPace() if fast else Pacer())
-    heading = f"{path.name}, {clock(source.duration_ms)}, {_format(source.sample_rate, source.channels)}"
-    try:
-        return await _caption(
-            source, job, heading, lambda: progress(source.position_ms, source.duration_ms), live=not fast
-        )
-    finally:
-        source.close()
-
-
-def _format(sample_rate: int, channels: int) -> str:
-    return f"{sample_rate / 1000:g} kHz {'mono' if channels == 1 else 'two channels'}"
-
-
-async def _caption(source: Source, job: Job, heading: str, status: Callable[[], Text], live: bool) -> bool:
-    """Stream, show, and write the files, also when the stream broke off. Returns True after Ctrl-C."""
-    conversation = Conversation(
-        source, job.url, job.options, job.key, live=live, backoff=Backoff(patience_s=job.patience_s)
-    )
-    result = Transcript(channels=source.channels)
-    screen = Screen(status, channels=source.channels)
-    connected = False
-    try:
-        with screen, _ending_on_signals(conversation, screen) as interrupted:
-            async with aclosing(conversation.happenings()) as happenings:
-                async for happening in happenings:
-                    if isinstance(happening, Ready) and not connected:
-                        screen.notice(f"{heading} → {happening.model}, delay {happening.delay_ms} ms")
-                        connected = True
-                    _collect(result, happening)
-                    screen.show(happening)
-    finally:
-        if connected:
-            for path in job.outputs:
-                transcript.write(result, path)
-                screen.notice(f"Wrote {path}")
-    return bool(interrupted)
-
-
-def _collect(result: Transcript, happening: object) -> None:
-    match happening:
-        case Ready():
-            result.model = happening.model
-        case Final():
-            result.add(happening)
-        case Done():
-            result.audio_ms = happening.audio_ms
-
-
-@contextmanager
-def _ending_on_signals(conversation: Conversation, screen: Screen):
-    """The first Ctrl-C ends the stream in order, the second at once. Yields the list of signals seen."""
-    loop = asyncio.get_running_loop()
-    task = asyncio.current_task()
-    seen: list[int] = []
-
-    def on_signal(number: int) -> None:
-        seen.append(number)
-        if len(seen) == 1:
-            screen.notice("Ending: waiting for the last words. Ctrl-C again ends at once.")
-            conversation.stop()
-        else:
-            task.cancel()
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.getsignal(number) for number in numbers}
-    for number in numbers:
-        try:
-            loop.add_signal_handler(number, on_signal, number)
-        except NotImplementedError:  # Windows
-            signal.signal(number, lambda n, _: loop.call_soon_threadsafe(on_signal, n))
-    try:
-        yield seen
-    finally:
-        for number in numbers:
-            with suppress(NotImplementedError):
-                loop.remove_signal_handler(number)
-            signal.signal(number, before[number])
 
 
 if __name__ == "__main__":

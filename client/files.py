@@ -97,13 +97,24 @@ class FileSource:
         return np.concatenate(blocks)
 
 
+class _ReadAhead(soundfile.SoundFile):
+    """Reads straight on.
+
+    soundfile seeks after every block of a seekable file, and a seek makes an mp3 decoder forget what the next frame
+    builds on: read in blocks, most of the sound would be gone.
+    """
+
+    def seekable(self) -> bool:
+        return False
+
+
 def _open(path: Path) -> soundfile.SoundFile:
     if not path.exists():
         raise BadInput(f"{path}: no such file.")
     if path.is_dir():
         raise BadInput(f"{path} is a directory, not a recording.")
     try:
-        return soundfile.SoundFile(str(path))
+        return _ReadAhead(str(path))
     except soundfile.LibsndfileError as error:
         raise BadInput(f"{path} is not audio that can be read: {error.error_string.rstrip('.')}.") from None
     except TypeError:

@@ -106,7 +106,7 @@ def _label(transcript: Transcript, pattern: str) -> Callable[[int], str]:
 
 
 def cues(finals: Iterable[Final]) -> list[Cue]:
-    """Subtitles cut between words at pauses, sentences and the measures above; none overlaps its own channel."""
+    """Subtitles, cut between words at pauses, sentences and full lines; none overlaps its own channel."""
     by_channel: dict[int, list[Cue]] = {}
     for final in finals:
         by_channel.setdefault(final.channel, []).extend(_cues_of(final))
