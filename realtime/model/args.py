@@ -182,12 +182,12 @@ def from_hf_config(path: Path) -> ModelArgs:
     kind = tree.get("model_type")
     if kind != "voxtral_realtime":
         raise CheckpointError(f"{path}: model_type is {kind!r}, expected 'voxtral_realtime'.")
-    hop = AudioArgs.hop_length
-    frame_samples = int(tree.number("audio_length_per_tok", 8)) * hop
+    audio = AudioArgs()
+    frame_samples = int(tree.number("audio_length_per_tok", 8)) * audio.hop_length
     return ModelArgs(
         audio=AudioArgs(
             num_mel_bins=int(tree.number("audio_config.num_mel_bins", 128)),
-            frame_rate=AudioArgs.sampling_rate / frame_samples,
+            frame_rate=audio.sampling_rate / frame_samples,
         ),
         encoder=_hf_tower(tree, "audio_config.", biases=True),
         decoder=_hf_tower(tree, "text_config.", biases=False),

@@ -51,7 +51,7 @@ def rotate(x: Tensor, rope: tuple[Tensor, Tensor]) -> Tensor:
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-    """Grouped attention. q [B, T, heads, d]; k, v [B, N, kv_heads, d]; mask [B or 1, T, N] additive -> [B, T, heads * d].
+    """Grouped attention. q [B, T, heads, d]; k, v [B, N, kv_heads, d]; mask [B or 1, T, N] -> [B, T, heads * d].
 
     The query heads that share a key head are laid out as further queries of it: each key is read once.
     """

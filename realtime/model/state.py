@@ -1,7 +1,7 @@
 """Everything a stream remembers between two ticks, for all slots at once. Modules own weights, this owns the rest.
 
-Slot dimension first. A slot is reset by copying a template row (`copy_slot`); cells of the rings that the new tenant has
-not written yet may hold its predecessor's keys, and are never seen because visibility is computed from absolute
+Slot dimension first. A slot is reset by copying a template row (`copy_slot`); cells of the rings that the new tenant
+has not written yet may hold its predecessor's keys, and are never seen because visibility is computed from absolute
 positions alone.
 """
 
