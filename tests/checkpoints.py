@@ -35,7 +35,9 @@ SMALL_ENCODER = {
 }
 
 
-def params(vocab_size: int = 400, decoder: dict | None = None, encoder: dict | None = None, ada_dim: int = 8) -> dict:
+def params(
+    vocab_size: int = 400, decoder: dict | None = None, encoder: dict | None = None, ada_dim: int = 8
+) -> dict:
     """The tree of params.json."""
     return {
         **(decoder or SMALL),
@@ -95,7 +97,8 @@ def tekken(vocab_size: int = 400, delay_ms: int = 480) -> dict:
             for rank, piece in enumerate(pieces)
         ],
         "special_tokens": [
-            {"rank": i, "token_str": names.get(i, f"<SPECIAL_{i}>"), "is_control": True} for i in range(N_SPECIAL)
+            {"rank": i, "token_str": names.get(i, f"<SPECIAL_{i}>"), "is_control": True}
+            for i in range(N_SPECIAL)
         ],
         "audio": {
             "sampling_rate": 16000,

@@ -30,21 +30,30 @@ def locate(model: str | Path, progress: Callable[[str], None] = lambda line: Non
 def _download(name: str, progress: Callable[[str], None]) -> Path:
     # Imported here: a local checkpoint needs no network library.
     from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
+    # The library lets the errors of whatever transport it uses through, so that no narrower class catches them all.
     try:
-        try:
-            files = HfApi().list_repo_files(name)
-        except (OSError, HfHubHTTPError):
-            # Offline: an earlier download may be complete.
-            return Path(snapshot_download(name, allow_patterns=_NATIVE, local_files_only=True))
-        wanted = _NATIVE if set(_NATIVE) <= set(files) else _HUGGING_FACE
+        files = {sibling.rfilename for sibling in HfApi().model_info(name).siblings}
+        wanted = _NATIVE if set(_NATIVE) <= files else _HUGGING_FACE
         progress(f"Fetching {name} from the hub (once; later starts read the local copy) …")
         return Path(snapshot_download(name, allow_patterns=wanted))
-    except LocalEntryNotFoundError:
-        raise CheckpointError(f"{name}: no local copy, and the hub does not answer.") from None
-    except (OSError, HfHubHTTPError, ValueError) as error:
-        raise CheckpointError(f"{name}: cannot be fetched from the hub ({_first_line(error)}).") from None
+    except Exception as error:
+        local = _local_copy(name)
+        if local is None:
+            raise CheckpointError(f"{name}: cannot be fetched from the hub ({_first_line(error)}).") from None
+        progress(f"The hub does not answer ({_first_line(error)}); using the local copy of {name}.")
+        return local
+
+
+def _local_copy(name: str) -> Path | None:
+    """An earlier, complete download."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = Path(snapshot_download(name, local_files_only=True))
+    except Exception:
+        return None
+    return folder if (folder / "tekken.json").exists() else None
 
 
 def _first_line(error: Exception) -> str:

@@ -64,7 +64,9 @@ def oracle():
         tie_word_embeddings=True,
     )
     config = transformers.VoxtralRealtimeConfig(audio_config=audio, text_config=text)
-    model = transformers.VoxtralRealtimeForConditionalGeneration._from_config(config, dtype=torch.float32).eval()
+    model = transformers.VoxtralRealtimeForConditionalGeneration._from_config(
+        config, dtype=torch.float32
+    ).eval()
     model.generation_config.eos_token_id = None
     model.generation_config.pad_token_id = 11
     return randomise(model)
@@ -134,7 +136,9 @@ def model(folders):
 @pytest.fixture(scope="module")
 def mels(oracle):
     """Three recordings as transformers' own feature extractor sees them, padded as it asks: [1, 128, 8 T]."""
-    extractor = transformers.VoxtralRealtimeFeatureExtractor(feature_size=128, n_fft=400, win_length=400, hop_length=160)
+    extractor = transformers.VoxtralRealtimeFeatureExtractor(
+        feature_size=128, n_fft=400, win_length=400, hop_length=160
+    )
     out = []
     for seed, (seconds, delay) in enumerate(zip(SECONDS, DELAYS, strict=True)):
         samples = signals.babble(seconds, seed)
@@ -167,7 +171,9 @@ def test_offline_encoder_parity(oracle, model, mels):
 
 def test_streaming_encoder_parity(oracle, model, mels):
     """Tick by tick through the ring = transformers' offline pass, over ten encoder windows."""
-    theirs = oracle.model.get_audio_features(input_features=mels[0], use_cache=False).pooler_output.reshape(-1, 64)
+    theirs = oracle.model.get_audio_features(input_features=mels[0], use_cache=False).pooler_output.reshape(
+        -1, 64
+    )
     state = model.new_state(1)
     state.clear(0, 6, BOS)
     rows = Rows(torch.zeros(1, dtype=torch.int64), prefix=True)
