@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from realtime.errors import ConfigError
-from realtime.events import GateOptions, SessionOptions
+from realtime.events import DELAYS_MS, GateOptions, SessionOptions
 
 BUNDLED_MODEL = str(Path(__file__).parent / "assets" / "tiny")
-DELAYS_MS = (*range(80, 1201, 80), 2400)
 ENV_PREFIX = "VOXWIRE_"
 # Variables of ours that are no settings of the server: the file itself, the client's, the tests'.
 OTHER_VARIABLES = {"VOXWIRE_CONFIG", "VOXWIRE_SPEECH", "VOXWIRE_URL", "VOXWIRE_KEY"}

@@ -66,12 +66,7 @@ class Admission:
         """A slot from the seats' own reservation, else a free one, else None and a place in the queue."""
         if not seats.reserved and self._engine.slots - self._leased - self._reserved <= 0:
             return None
-        try:
-            stream = self._engine.open(delay_tokens)
-        except AtCapacity:
-            return (
-                None  # the engine has not swept the slot yet; the next freed one or the next tick tries again
-            )
+        stream = self._engine.open(delay_tokens)
         if seats.reserved:
             seats.reserved -= 1
             self._reserved -= 1
@@ -96,20 +91,25 @@ class Seats:
 
     def __init__(self, admission: Admission, reserved: int):
         self.reserved = reserved
-        self.retry: Callable[[], None] = lambda: None  # set by the owner: asks again for what was refused
+        self.retry: Callable[[], None] = lambda: None  # set by the owner: ask again for what was refused
         self._admission = admission
         self._closed = False
 
     def open(self, delay_tokens: int) -> EngineStream | None:
         """A stream, or None: then `retry` is called when it is worth asking again."""
-        stream = self._admission._open(self, delay_tokens)
-        if stream is None and self not in self._admission._queue:
-            self._admission._queue.append(self)
+        stream, queue = self._admission._open(self, delay_tokens), self._admission._queue
+        if stream is None and self not in queue:
+            queue.append(self)
+        elif stream is not None and self in queue:
+            queue.remove(self)
         return stream
 
     def release(self, stream: EngineStream) -> None:
         stream.close()
         self._admission._leased -= 1
+
+    def settle(self) -> None:
+        """Let those in the queue have what was released."""
         self._admission.call_next()
 
     def forfeit(self) -> None:

@@ -12,6 +12,7 @@ from aiohttp import web
 from realtime.config import Config
 from realtime.dialects.native import NativeDialect
 from realtime.errors import ConfigError, EngineFailed, ShuttingDown
+from realtime.events import OptionLimits
 from realtime.server import auth, http
 from realtime.server.admission import Admission
 from realtime.server.connection import FAREWELL_TIMEOUT_S, Connection, Ending
@@ -38,7 +39,11 @@ class Service:
         self.keyring = auth.Keyring(config.auth.api_keys)
         self.on_loopback = auth.is_loopback(config.server.host)
         self.default_options = config.session.options(engine.tekken.delay_ms)
-        self.session_limits = SessionLimits()
+        self.session_limits = SessionLimits(
+            release_after_ms=round(config.limits.release_after_s * 1000),
+            max_wait_ms=round(config.limits.max_ahead_s * 1000),
+        )
+        self.option_limits = OptionLimits()
         self._connections: set[Connection] = set()
         self._draining = False
         self._all_left = asyncio.Event()
@@ -93,28 +98,26 @@ class Service:
 
 
 class Server:
-    """The service on its port. `start`, then `wait` for the reason to stop, then `stop`."""
+    """The service on its port: `start`, then `run` until there is a reason to stop."""
 
-    def __init__(self, config: Config, engine):
-        self._config = config
+    def __init__(self, config: Config, engine, listener: sockets.socket):
+        """`listener` is bound, not yet listening (see `bind`)."""
         self._engine = engine
+        self._listener = listener
         self._loop = asyncio.get_running_loop()
         self.service = Service(config, engine, self._loop)
         self._runner: web.AppRunner | None = None
         self._stop: asyncio.Future[str] = self._loop.create_future()
-        self.port = 0
+        self.port: int = listener.getsockname()[1]
 
     async def start(self) -> None:
-        """Raises ConfigError where the address cannot be had."""
-        listener = bind(self._config.server.host, self._config.server.port)
-        self.port = listener.getsockname()[1]
         self._engine.on_failure = lambda: self._loop.call_soon_threadsafe(self.stop_because, "engine")
         self._engine.start(self.service.exchange.deliver)
         self._runner = web.AppRunner(
             build_app(self.service), access_log=None, shutdown_timeout=FAREWELL_TIMEOUT_S
         )
         await self._runner.setup()
-        await web.SockSite(self._runner, listener, backlog=BACKLOG_CONNECTIONS).start()
+        await web.SockSite(self._runner, self._listener, backlog=BACKLOG_CONNECTIONS).start()
 
     def stop_because(self, reason: str) -> None:
         if not self._stop.done():

@@ -10,24 +10,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from aiohttp import WSCloseCode, WSMsgType
 
 from realtime.config import LimitsConfig
 from realtime.errors import AtCapacity, InternalError, LimitReached, SlowReader, VoxwireError
-from realtime.events import FRAME_MS, Audio, Command, Done, End, Error, Step, Warning_
+from realtime.events import Audio, Command, Done, End, Error, Step, Warning_
+from realtime.server.admission import Seats
 from realtime.server.conversation import Conversation
+from realtime.server.exchange import Exchange
 from realtime.server.metrics import EventClock, Metrics
 from realtime.server.outbox import Outbox
 from realtime.server.socket import Socket
+from realtime.session import Session
 
 log = logging.getLogger("voxwire.stream")
 
 FAREWELL_TIMEOUT_S = 5.0  # for everything after the decision to end
 WATCH_INTERVAL_S = 5.0  # how late a deadline that arose meanwhile may be noticed
 SAMPLE_BYTES = {"pcm_s16le": 2, "pcm_f32le": 4, "mulaw": 1, "alaw": 1}
+LIVE_S = 2.0  # a source that is ahead of real time by no more is live
 CLOSE_CODES = {cls.code: cls.close_code for cls in (VoxwireError, *VoxwireError.__subclasses__())}
 
 
@@ -55,20 +58,18 @@ class Connection:
         *,
         socket: Socket,
         dialect,
-        conversation_for: Callable[[Connection], Conversation],
+        session: Session,
+        seats: Seats,
+        exchange: Exchange,
+        metrics: Metrics,
         limits: LimitsConfig,
         drain_timeout_s: float,
-        metrics: Metrics,
-        forfeit: Callable[[], None],
-        session_id: str,
     ):
-        self.session_id = session_id
         self._socket = socket
         self._dialect = dialect
         self._limits = limits
         self._drain_timeout_s = drain_timeout_s
         self._metrics = metrics
-        self._forfeit = forfeit
         self._loop = asyncio.get_running_loop()
         self._outbox = Outbox()
         self._ended: asyncio.Future[Ending] = self._loop.create_future()
@@ -82,22 +83,25 @@ class Connection:
         self._lagging = False
         self._client_ended = False
         self._farewell: VoxwireError | None = None  # set when the server lets the stream run out
-        self._conversation = conversation_for(self)
-        self._session = self._conversation.session
-        self._clock = EventClock(metrics, self._session.options.gate.hangover_ms / 1000)
-        self._high_frames = max(1, int(limits.max_ahead_s * 1000 / FRAME_MS))
+        self._session = session
+        self._conversation = Conversation(
+            session, seats, lambda lease: exchange.enter(lease, self), exchange.leave
+        )
+        self._clock = EventClock(metrics, session.options.gate.hangover_ms / 1000)
+        seats.retry = self.retry
 
     # ------------------------------------------------------------ life
 
     async def run(self) -> Ending:
         """Serve until somebody ends it; every slot and task is back when this returns."""
-        self._pump()
         try:
+            self._conversation.begin()
+            self._pump()
             ending = await self._live()
         except* VoxwireError as group:
             ending = Ending.by(group.exceptions[0])
         except* Exception as group:
-            log.error("session %s failed", self.session_id, exc_info=group)
+            log.error("session %s failed", self._session.session_id, exc_info=group)
             ending = Ending.by(InternalError("The server failed on this stream."))
         finally:
             self._conversation.close()
@@ -131,6 +135,8 @@ class Connection:
         try:
             if not self._client_ended:
                 self._receive(End())
+            if self._session.is_waiting:
+                self._conversation.give_up()
             self._pump()
         except Exception as fault:
             self.fail(fault)
@@ -180,21 +186,25 @@ class Connection:
 
     async def _watch(self) -> None:
         """Everything that ends by the clock."""
-        limits, forfeited = self._limits, not self._limits.release_after_s
         while True:
             now = self._loop.time()
-            due = [(at, error) for at, error in self._deadlines(now)]
-            for at, error in due:
+            deadlines = self._deadlines()
+            for at, error in deadlines:
                 if now >= at:
                     self.wind_down(error)
                     return  # wind_down has its own bound
-            if not forfeited and now >= self._started_s + limits.release_after_s:
-                self._forfeit()
-                forfeited = True
-            wait_s = min([at - now for at, _ in due], default=WATCH_INTERVAL_S)
+            self._rest_if_silent(now)
+            wait_s = min((at - now for at, _ in deadlines), default=WATCH_INTERVAL_S)
             await asyncio.sleep(min(wait_s, WATCH_INTERVAL_S))
 
-    def _deadlines(self, now: float) -> list[tuple[float, VoxwireError]]:
+    def _rest_if_silent(self, now: float) -> None:
+        """A client that sends nothing keeps no slot; one that sends silence is the session's business."""
+        release_after_s = self._limits.release_after_s
+        if release_after_s and now - self._heard_s >= release_after_s and self._credit.is_set():
+            self._conversation.rest()
+            self._pump()
+
+    def _deadlines(self) -> list[tuple[float, VoxwireError]]:
         limits, deadlines = self._limits, []
         if limits.max_session_s:
             error = LimitReached(
@@ -254,7 +264,7 @@ class Connection:
             self._conversation.retry()
             self._pump()
         except Exception as error:
-            log.exception("session %s failed on its new slot", self.session_id)
+            log.exception("session %s failed on its new slot", self._session.session_id)
             self.fail(error)
 
     # ------------------------------------------------------------ out
@@ -279,14 +289,20 @@ class Connection:
         self._note_wait(now)
 
     def _set_credit(self) -> None:
-        backlog = self._session.backlog_frames
-        if backlog > self._high_frames:
-            self._credit.clear()
-        elif backlog <= self._high_frames // 2:
+        """Beyond `max_ahead_s` of unheard audio the reader stops and TCP slows the sender.
+
+        While a live source waits for a slot it is read on: the session then drops the oldest and tells of the gap.
+        """
+        unheard_s = self._session.lag_ms / 1000
+        if unheard_s <= self._limits.max_ahead_s / 2 or (
+            self._session.is_waiting and self._ahead_s <= LIVE_S
+        ):
             self._credit.set()
+        elif unheard_s >= self._limits.max_ahead_s:
+            self._credit.clear()
 
     def _note_wait(self, now: float) -> None:
-        if not self._conversation.waits_for_slot:
+        if not self._session.is_waiting:
             self._waiting_since_s = None
         elif self._waiting_since_s is None:
             self._waiting_since_s = now
@@ -310,11 +326,14 @@ class Connection:
 
     @property
     def lag_s(self) -> float:
-        """Waiting audio less what was sent ahead of real time."""
+        """Unheard audio less what was sent ahead of real time."""
+        return max(0.0, self._session.lag_ms / 1000 - max(0.0, self._ahead_s))
+
+    @property
+    def _ahead_s(self) -> float:
         if self._first_audio_s is None:
             return 0.0
-        ahead_s = self._audio_s - (self._loop.time() - self._first_audio_s)
-        return max(0.0, self._session.backlog_frames * FRAME_MS / 1000 - max(0.0, ahead_s))
+        return self._audio_s - (self._loop.time() - self._first_audio_s)
 
     def _tell(self, error: VoxwireError) -> None:
         event = Error(error.code, error.message, error.fatal)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from realtime.events import FRAME_MS, Command, Event, Step
+from realtime.events import Command, Event, Step
 from realtime.server.admission import EngineStream
 from realtime.session import Feed, Open, Release, Session
 
@@ -14,7 +14,11 @@ class Lender(Protocol):
     """Where streams come from: a connection's seats, or a whole engine."""
 
     def open(self, delay_tokens: int) -> EngineStream | None: ...
+
     def release(self, stream: EngineStream) -> None: ...
+
+    def settle(self) -> None:
+        """What was released may go to others now."""
 
 
 class Conversation:
@@ -32,11 +36,10 @@ class Conversation:
         self._on_open = on_open
         self._on_close = on_close
         self._streams: dict[int, EngineStream] = {}  # by channel
-        self._refused: list[int] = []  # channels whose frames wait inside the session for a slot
 
-    @property
-    def waits_for_slot(self) -> bool:
-        return bool(self._refused)
+    def begin(self) -> None:
+        """A session asks for its leases at once."""
+        self._carry_out()
 
     def receive(self, command: Command) -> None:
         self.session.receive(command)
@@ -51,16 +54,24 @@ class Conversation:
 
     def retry(self) -> None:
         """Ask again for the slots that were refused."""
-        channels, self._refused = self._refused, []
-        for channel in channels:
-            self._open(channel)
+        self.session.retry()
+        self._carry_out()
+
+    def give_up(self) -> None:
+        """Stop waiting for slots that were refused."""
+        self.session.give_up()
+        self._carry_out()
+
+    def rest(self) -> None:
+        """Give back the slots on which nothing is under way."""
+        self.session.rest()
         self._carry_out()
 
     def close(self) -> None:
         """Give every stream back. Idempotent."""
-        self._refused.clear()
         for channel in list(self._streams):
             self._release(channel)
+        self._lender.settle()
 
     def _carry_out(self) -> None:
         while effects := self.session.effects():
@@ -69,21 +80,24 @@ class Conversation:
                     self._streams[effect.channel].feed(effect.frame)
                     self.frames_fed += 1
                 elif isinstance(effect, Open):
-                    self._open(effect.channel)
+                    self._open(effect)
                 elif isinstance(effect, Release):
                     self._release(effect.channel)
+        # Only now: a session that swaps a lease for a fresh one must not lose its slot in between.
+        self._lender.settle()
 
-    def _open(self, channel: int) -> None:
-        stream = self._lender.open(self.session.options.delay_ms // FRAME_MS)
+    def _open(self, ask: Open) -> None:
+        stream = self._lender.open(ask.delay_tokens)
         if stream is None:
-            self._refused.append(channel)
-            self.session.refused(channel)
+            self.session.refused(ask.channel)
             return
-        self._streams[channel] = stream
+        self._streams[ask.channel] = stream
         self._on_open(stream.lease)
-        self.session.opened(channel, stream.lease)
+        self.session.opened(ask.channel, stream.lease)
 
     def _release(self, channel: int) -> None:
-        stream = self._streams.pop(channel)
+        stream = self._streams.pop(channel, None)
+        if stream is None:  # its Open was refused
+            return
         self._on_close(stream.lease)
         self._lender.release(stream)

@@ -18,7 +18,6 @@ from realtime.events import Error, SessionOptions
 from realtime.server import auth
 from realtime.server.admission import Seats
 from realtime.server.connection import Connection, Ending
-from realtime.server.conversation import Conversation
 from realtime.server.socket import Socket
 from realtime.session import Session
 
@@ -70,7 +69,7 @@ class StreamEndpoint:
         )
         service.keyring.check(request.headers.get(hdrs.AUTHORIZATION, ""), offered)
         service.check_open()
-        return dialect.parse_query(dict(request.query), service.default_options, service.session_limits)
+        return dialect.parse_query(dict(request.query), service.default_options, service.option_limits)
 
     def _socket(self, request: web.Request, dialect) -> Socket:
         selected = auth.selected_subprotocol(_subprotocols(request))
@@ -113,21 +112,16 @@ class StreamEndpoint:
             limits=service.session_limits,
         )
 
-        def conversation_for(connection: Connection) -> Conversation:
-            seats.retry = connection.retry
-            enter = lambda lease: service.exchange.enter(lease, connection)  # noqa: E731
-            return Conversation(session, seats, enter, service.exchange.leave)
-
         await socket.prepare(request)
         connection = Connection(
             socket=socket,
             dialect=dialect,
-            conversation_for=conversation_for,
+            session=session,
+            seats=seats,
+            exchange=service.exchange,
+            metrics=service.metrics,
             limits=service.config.limits,
             drain_timeout_s=service.config.server.drain_timeout_s,
-            metrics=service.metrics,
-            forfeit=seats.forfeit,
-            session_id=session_id,
         )
         log.info("session %s opened by %s: %s", session_id, request.remote, _summary(options))
         ending = Ending.by(InternalError("The server failed on this stream."))

@@ -1,0 +1,170 @@
+"""A file is a session in a hurry: open, append everything, end. Several files share the engine's batch.
+
+Synchronous: the caller's thread feeds and listens, the engine's thread computes.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from realtime.errors import BadAudio, EngineFailed, VoxwireError
+from realtime.events import Audio, End, Error, Final, SessionOptions, Step
+from realtime.server.admission import EngineStream
+from realtime.server.conversation import Conversation
+from realtime.session import Session, SessionLimits
+
+BLOCK_S = 1.0  # audio read at once
+HIGH_FRAMES = 64  # per file: enough to keep the batch full, little enough to keep memory flat
+MIN_RATE_HZ, MAX_RATE_HZ = 8_000, 48_000
+
+
+@dataclass(frozen=True, slots=True)
+class Transcribed:
+    path: Path
+    finals: tuple[Final, ...]
+
+
+class AudioFile:
+    """Any file that libsndfile reads, as blocks of interleaved little-endian float32."""
+
+    def __init__(self, path: Path, channels: int):
+        """`channels` 1 mixes down; 2 needs a two-channel file. Raises BadAudio with the file's name."""
+        self.path = path
+        self._channels = channels
+        try:
+            self._file = soundfile.SoundFile(str(path))
+        except soundfile.LibsndfileError as error:
+            reason = "there is no such file" if not path.exists() else error.error_string
+            raise BadAudio(f"{path}: {reason}") from None
+        if channels == 2 and self._file.channels != 2:
+            raise BadAudio(f"{path}: has {self._file.channels} channel(s), not two")
+        if not MIN_RATE_HZ <= self.rate <= MAX_RATE_HZ:
+            raise BadAudio(f"{path}: {self.rate} Hz is outside {MIN_RATE_HZ}..{MAX_RATE_HZ}")
+
+    @property
+    def rate(self) -> int:
+        return self._file.samplerate
+
+    def blocks(self) -> Iterator[bytes]:
+        with self._file as file:
+            while len(block := file.read(int(BLOCK_S * self.rate), dtype="float32", always_2d=True)):
+                if self._channels == 1:
+                    block = block.mean(axis=1)
+                yield np.ascontiguousarray(block, dtype="<f4").tobytes()
+
+
+class _WholeEngine:
+    """A lender without a queue: there are never more files at once than slots."""
+
+    def __init__(self, engine):
+        self._engine = engine
+
+    def open(self, delay_tokens: int) -> EngineStream:
+        return self._engine.open(delay_tokens)
+
+    def release(self, stream: EngineStream) -> None:
+        stream.close()
+
+    def settle(self) -> None:
+        pass
+
+
+class _Job:
+    """One file on its way."""
+
+    def __init__(self, audio: AudioFile, engine, options: SessionOptions, owners: dict[int, _Job]):
+        self.audio = audio
+        self.finals: list[Final] = []
+        self._blocks = audio.blocks()
+        self._ended = False
+        options = replace(options, encoding="pcm_f32le", sample_rate=audio.rate, interim=False)
+        session = Session(
+            options,
+            engine.tekken,
+            session_id="file",
+            model=engine.model_name,
+            limits=SessionLimits(release_after_ms=0),
+        )
+        self._conversation = Conversation(
+            session, _WholeEngine(engine), lambda lease: owners.__setitem__(lease, self), owners.pop
+        )
+
+    @property
+    def finished(self) -> bool:
+        return self._conversation.session.finished
+
+    @property
+    def backlog_frames(self) -> int:
+        return self._conversation.session.backlog_frames
+
+    def feed(self) -> None:
+        """Append blocks until the engine has enough of this file."""
+        while not self._ended and self.backlog_frames < HIGH_FRAMES:
+            block = next(self._blocks, None)
+            self._ended = block is None
+            self._conversation.receive(End() if block is None else Audio(block))
+        self._collect()
+
+    def advance(self, steps: list[Step]) -> None:
+        self._conversation.advance(steps)
+        self._collect()
+
+    def close(self) -> None:
+        self._conversation.close()
+
+    def _collect(self) -> None:
+        for event in self._conversation.events():
+            if isinstance(event, Final):
+                self.finals.append(event)
+            elif isinstance(event, Error):
+                raise BadAudio(f"{self.audio.path}: {event.message}")
+
+
+def transcribe(engine, paths: Iterable[Path], options: SessionOptions) -> Iterator[Transcribed]:
+    """Finals of every file, in the order of `paths`; as many at once as there are slots.
+
+    The engine must not have been started. Raises BadAudio for the first file that cannot be read, EngineFailed.
+    """
+    steps: queue.SimpleQueue[list[Step]] = queue.SimpleQueue()
+    engine.on_failure = lambda: steps.put([])  # wakes us up
+    engine.start(steps.put)
+    try:
+        yield from _run(engine, [AudioFile(path, options.channels) for path in paths], options, steps)
+    finally:
+        engine.stop()
+
+
+def _run(
+    engine, files: list[AudioFile], options: SessionOptions, steps: queue.SimpleQueue
+) -> Iterator[Transcribed]:
+    owners: dict[int, _Job] = {}
+    at_once = engine.slots // options.channels
+    if not at_once:
+        raise VoxwireError(f"{engine.slots} slot(s) are too few for {options.channels} channels")
+    waiting, running = list(reversed(files)), []
+    while running or waiting:
+        while waiting and len(running) < at_once:
+            running.append(_Job(waiting.pop(), engine, options, owners))
+        for job in running:
+            job.feed()
+        while running and running[0].finished:
+            job = running.pop(0)
+            job.close()
+            yield Transcribed(job.audio.path, tuple(job.finals))
+        if any(job.backlog_frames for job in running):
+            _dispatch(steps.get(), owners)
+        if engine.failure is not None:
+            raise EngineFailed(f"The engine failed: {engine.failure}")
+
+
+def _dispatch(steps: list[Step], owners: dict[int, _Job]) -> None:
+    for step in steps:
+        job = owners.get(step.lease)
+        if job is not None:
+            job.advance([step])
