@@ -10,6 +10,7 @@ from typing import Literal
 
 ENCODINGS = ("pcm_s16le", "pcm_f32le", "mulaw", "alaw")
 FRAME_MS = 80
+DELAYS_MS = (*range(80, 1201, 80), 2400)
 
 # ---------------------------------------------------------------- options of one conversation
 
@@ -105,7 +106,10 @@ class SpeechStopped:
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """`text` is the whole utterance so far and only ever grows; `delta` is what was added since the last partial."""
+    """`text` is the whole utterance so far and only ever grows; `delta` is what was added since the last partial.
+
+    Utterances are numbered per channel, from 0.
+    """
 
     utterance: int
     text: str
@@ -141,8 +145,13 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Warning_:
+    """Something is wrong with a part of the stream that goes on."""
+
     code: str
     message: str
+    from_ms: int | None = None
+    to_ms: int | None = None
+    channel: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +178,8 @@ class Step:
     """One token of one stream.
 
     `position` counts the frames that this lease was fed, from 0: the step that consumed frame `position`.
-    `token` is the model's id (control ids below 1000 in the 4B carry no text). `logprob` is its natural log probability.
+    `token` is the model's id (control ids, below 1000 in the 4B, carry no text). `logprob` is its natural log
+    probability.
     """
 
     lease: int

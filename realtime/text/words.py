@@ -103,8 +103,7 @@ class WordDecoder:
         return piece[:1].isspace() or len(self._group[-1].text) >= LONGEST_WORD_CHARS
 
     def cut(self) -> list[LeaseWord]:
-        """Settle all words written so far. Only at a border; the group goes on behind it with the same end.
-        """
+        """Settle all words written so far. Only at a border; the group goes on behind it with the same end."""
         return self._settle()
 
     def finish(self) -> tuple[str, list[LeaseWord]]:
@@ -119,12 +118,12 @@ class WordDecoder:
         return text, words + self._settle()
 
     @property
-    def start_ms(self) -> float:
-        """The start of the first unsettled word, by what is known now; the end of the last settled one
-        without any.
-        """
+    def unsettled_ms(self) -> float:
+        """The start of the first word whose times are not settled, by what is known now; infinity without any."""
+        if not self._group:
+            return math.inf
         spoken = sum(spoken_ms(word.text) for word in self._group)
-        return max(self._settled_ms, self._group_end_ms - spoken) if self._group else self._settled_ms
+        return max(self._settled_ms, self._group_end_ms - spoken)
 
     def _write(self, text: str) -> tuple[str, list[LeaseWord]]:
         added, words = "", []

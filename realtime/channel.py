@@ -1,0 +1,418 @@
+"""One channel of a conversation: samples in, frames for the engine and events out. No clock, no I/O.
+
+What the gate passes waits in a queue, in order with what is to be done behind it: drain the delay and close
+the utterance, or take a fresh lease after a long silence. Without a lease the queue stands still; `pump`
+moves it on.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from realtime.audio.framer import FRAME_SAMPLES, LOOK_AHEAD_SAMPLES, Framer
+from realtime.audio.gate import Closed, GateEvent, Opened, Passed, gate
+from realtime.events import (
+    FRAME_MS,
+    Event,
+    FinalReason,
+    Gap,
+    SessionOptions,
+    SpeechStarted,
+    SpeechStopped,
+    Step,
+    Warning_,
+    Word,
+)
+from realtime.text.tokenizer import Tekken
+from realtime.text.transcript import Transcript
+from realtime.text.words import LeaseWord, WordDecoder
+from realtime.timeline import Timeline
+
+SAMPLES_PER_MS = 16
+# Silent frames that bring all text out: the delay, the frame being heard, and the longest word being written.
+DRAIN_FRAMES = 1 + 10
+# Without a gate a pause is known from the text alone, which comes at the end of a word: a long word is no pause.
+LONGEST_WORD_MS = 800
+DROP_SAMPLES = 1000 * SAMPLES_PER_MS
+RETRY_SAMPLES = 160 * SAMPLES_PER_MS
+# No word is estimated to begin longer than this before its text.
+LOOK_BACK_MS = 30_000
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLimits:
+    """What the operator decides about every session."""
+
+    release_after_ms: int = 10_000  # silence after which the lease is given back; 0 never
+    max_wait_ms: int = 30_000  # audio kept while no slot is free; the oldest beyond it is dropped
+    no_text_frames: int = 200  # speech without text before the client is warned
+    max_flushes: int = 100  # flushes that may wait for their finals
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Ask the engine for a lease. Answer with `Session.opened` or `Session.refused`, in the order of asking."""
+
+    channel: int
+    delay_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """The next frame of the channel's lease: float32 [1280]."""
+
+    channel: int
+    frame: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Close the lease that the last Open gave; nothing to do if that one was refused."""
+
+    channel: int
+
+
+Effect = Open | Feed | Release
+
+
+@dataclass(frozen=True, slots=True)
+class _Drain:
+    """Bring out the text of everything before, then close the utterance."""
+
+    reason: FinalReason
+    at_ms: int  # when that was asked for
+
+
+@dataclass(frozen=True, slots=True)
+class _Fresh:
+    """What follows begins on a fresh lease: the silence before was long."""
+
+
+class Channel:
+    """Appends to `events` and `effects`, which all channels of a session share."""
+
+    def __init__(
+        self,
+        index: int,
+        options: SessionOptions,
+        tekken: Tekken,
+        limits: SessionLimits,
+        events: list[Event],
+        effects: list[Effect],
+    ):
+        self.index = index
+        self.lease: int | None = None
+        self.ended = False  # the final of `end` has been decided
+        self.is_asking = False  # an Open has no answer yet
+        self.is_refused = False  # the last Open was refused; `retry` asks again
+        self.speech_samples = 0
+        self._tekken, self._limits = tekken, limits
+        self._events, self._effects = events, effects
+        self._interim = options.interim
+        self._gated = options.gate.enabled
+        self._delay_tokens = options.delay_ms // FRAME_MS
+        self._pause_frames = -(-(options.gate.hangover_ms + LONGEST_WORD_MS) // FRAME_MS)
+        self._release_samples = limits.release_after_ms * SAMPLES_PER_MS
+        # The gate may date an onset back by this much.
+        self._onset_samples = (2 * options.gate.onset_ms + 100) * SAMPLES_PER_MS
+
+        self._gate = gate(options.gate)
+        self._opened_at = self._closed_at = 0  # samples of the stream, of the last speech
+        self._queue: deque[Passed | _Drain | _Fresh] = deque()
+        self._waiting_samples = 0  # audio in the queue
+        self._retry_at = 0  # samples heard when a refused lease is asked for again
+
+        self._framer = Framer()
+        self._timeline = Timeline()
+        self._words = WordDecoder(tekken, self._delay_tokens)
+        self._lease_samples = 0  # audio and silence that entered the framer
+        self._undrained = False  # audio was fed since the last drain
+        self._stepped = 0  # frames of this lease whose step has arrived
+        self._marks: deque[tuple[int, _Drain]] = deque()  # position of the last silent frame, what to do then
+        self._blanks = 0  # steps without text since the last text or the last closed utterance
+
+        self._transcript = Transcript(index, options.max_utterance_ms)
+
+    # ------------------------------------------------------------ what the session asks for
+
+    def ask(self) -> None:
+        """Ask for a lease unless there is one, or an answer is still to come."""
+        if self.lease is None and not self.is_asking and not self.is_refused:
+            self._effects.append(Open(self.index, self._delay_tokens))
+            self.is_asking = True
+
+    def hear(self, samples: np.ndarray) -> None:
+        """float32 [n] at 16 kHz, the next of the stream."""
+        for event in self._gate.push(samples):
+            self._take(event, "silence")
+        if self.is_refused and self._gate.heard_samples >= self._retry_at:
+            self.retry()
+        self._pump()
+        self._drop_excess()
+        self._rest_if_silent()
+
+    def close(self, reason: FinalReason) -> None:
+        """Flush or end: a final for everything heard so far."""
+        at_ms = self._gate.heard_samples // SAMPLES_PER_MS
+        closed = self._gate.flush()
+        for event in closed:
+            self._take(event, reason)
+        if not closed:
+            self._queue.append(_Drain(reason, at_ms))
+        self._pump()
+
+    def retry(self) -> None:
+        """Ask again for a lease that was refused."""
+        if self.is_refused:
+            self.is_refused = False
+            self.ask()
+
+    def give_up(self) -> None:
+        """Drop what waits for a lease that was refused, and go on as if it had not been said."""
+        if self.is_refused:
+            self._drop(self._waiting_samples)
+            self._pump()
+
+    def release(self) -> None:
+        """Give the lease back, or the one being asked for. Steps that still come for it mean nothing."""
+        if self.lease is not None or self.is_asking:
+            self._effects.append(Release(self.index))
+            self.lease, self.is_asking = None, False
+
+    def rest(self) -> None:
+        """Give the lease back if nothing is under way on it."""
+        if self.lease is not None and not self._gate.is_open and not self._queue and self._is_idle:
+            self.release()
+
+    # ------------------------------------------------------------ what the engine answers
+
+    def opened(self, lease: int) -> None:
+        """The Open was granted."""
+        self.lease, self.is_asking = lease, False
+        self._begin_lease()
+        self._pump()
+
+    def refused(self) -> None:
+        """The Open was refused; audio waits until `retry` or until enough new audio has come."""
+        self.is_refused, self.is_asking = True, False
+        self._retry_at = self._gate.heard_samples + RETRY_SAMPLES
+        self._drop_excess()
+
+    def step(self, step: Step) -> None:
+        """One token of this channel's lease."""
+        n = step.position
+        self._stepped = n + 1
+        self._read(n, step.token, step.logprob)
+        while self._marks and self._marks[0][0] <= n:
+            self._conclude(self._marks.popleft()[1])
+        oldest_ms = min(self._words.unsettled_ms, (n - self._delay_tokens) * FRAME_MS)
+        self._timeline.forget(oldest_ms - LOOK_BACK_MS)
+        self._pump()
+        self._rest_if_silent()
+
+    @property
+    def backlog_frames(self) -> int:
+        """Frames fed whose step has not arrived."""
+        return 0 if self.lease is None else self._framer.frames - self._stepped
+
+    @property
+    def lag_ms(self) -> int:
+        """Audio for the model that it has not heard."""
+        return self.backlog_frames * FRAME_MS + self._waiting_samples // SAMPLES_PER_MS
+
+    @property
+    def waiting_flushes(self) -> int:
+        waiting = [drain for _, drain in self._marks]
+        waiting += [item for item in self._queue if isinstance(item, _Drain)]
+        return sum(drain.reason == "flush" for drain in waiting)
+
+    @property
+    def utterances(self) -> int:
+        """Finals with text."""
+        return self._transcript.finals_with_text
+
+    # ------------------------------------------------------------ gate → queue
+
+    def _take(self, event: GateEvent, reason: FinalReason) -> None:
+        match event:
+            case Opened(at_sample):
+                if self._release_samples and at_sample - self._closed_at >= self._release_samples:
+                    self._queue.append(_Fresh())
+                self._opened_at = at_sample
+                if self._gated:
+                    self._events.append(SpeechStarted(at_sample // SAMPLES_PER_MS, self.index))
+            case Passed():
+                self._queue.append(event)
+                self._waiting_samples += len(event.samples)
+            case Closed(at_sample):
+                self.speech_samples += at_sample - self._opened_at
+                self._closed_at = at_sample
+                if self._gated:
+                    self._events.append(SpeechStopped(at_sample // SAMPLES_PER_MS, self.index))
+                self._queue.append(_Drain(reason, at_sample // SAMPLES_PER_MS))
+
+    # ------------------------------------------------------------ queue → engine
+
+    def _pump(self) -> None:
+        """Do what can be done of the queue, in order."""
+        while self._queue:
+            item = self._queue[0]
+            if isinstance(item, _Fresh):
+                if self.lease is not None and self._framer.frames:
+                    if not self._is_idle:
+                        return  # the old lease still owes text
+                    self.release()
+            elif isinstance(item, _Drain) and not self._undrained:
+                self._mark(item)
+            elif self.lease is None:
+                self.ask()
+                return
+            elif isinstance(item, _Drain):
+                self._drain(item)
+            else:
+                self._feed(item)
+            self._queue.popleft()
+
+    def _feed(self, audio: Passed) -> None:
+        self._waiting_samples -= len(audio.samples)
+        self._timeline.add(audio.start_sample, len(audio.samples))
+        self._lease_samples += len(audio.samples)
+        self._undrained = True
+        self._emit(self._framer.push(audio.samples))
+
+    def _drain(self, drain: _Drain) -> None:
+        padding = (LOOK_AHEAD_SAMPLES - self._lease_samples) % FRAME_SAMPLES
+        n_frames = self._delay_tokens + DRAIN_FRAMES
+        self._emit(self._framer.pad())
+        self._emit(self._framer.silence(n_frames))
+        self._timeline.add_silence(padding + n_frames * FRAME_SAMPLES)
+        self._lease_samples += padding + n_frames * FRAME_SAMPLES
+        self._undrained = False
+        self._mark(drain)
+
+    def _mark(self, drain: _Drain) -> None:
+        """Conclude when the step of the last frame fed so far has arrived, which may be now."""
+        if self._is_idle:
+            self._conclude(drain)
+        else:
+            self._marks.append((self._framer.frames - 1, drain))
+
+    def _emit(self, frames: list[np.ndarray]) -> None:
+        self._effects.extend(Feed(self.index, frame) for frame in frames)
+
+    # ------------------------------------------------------------ lease
+
+    def _begin_lease(self) -> None:
+        self._framer = Framer()
+        self._timeline.reset()
+        self._words = WordDecoder(self._tekken, self._delay_tokens)
+        self._lease_samples = self._stepped = self._blanks = 0
+        self._undrained = False
+
+    @property
+    def _is_idle(self) -> bool:
+        """Whether nothing is under way in the engine."""
+        return not self._marks and not self.backlog_frames
+
+    def _rest_if_silent(self) -> None:
+        if self._release_samples:
+            silent_samples = self._gate.heard_samples - self._closed_at
+            if silent_samples >= self._release_samples + self._onset_samples:
+                self.rest()
+
+    def _drop_excess(self) -> None:
+        excess = self._waiting_samples - self._limits.max_wait_ms * SAMPLES_PER_MS
+        if self.is_refused and excess > 0:
+            # More than needed at once: one Gap a second instead of one a message.
+            self._drop(max(excess, min(DROP_SAMPLES, self._waiting_samples)))
+            self._pump()
+
+    def _drop(self, n_samples: int) -> None:
+        """Drop the oldest `n_samples` of the queue, and tell which they were."""
+        kept: list[_Drain | _Fresh] = []
+        while n_samples > 0:
+            item = self._queue.popleft()
+            if not isinstance(item, Passed):
+                kept.append(item)
+                continue
+            cut = min(n_samples, len(item.samples))
+            if cut < len(item.samples):
+                self._queue.appendleft(Passed(item.start_sample + cut, item.samples[cut:]))
+            self._tell_gap(item.start_sample, item.start_sample + cut)
+            self._waiting_samples -= cut
+            n_samples -= cut
+        self._queue.extendleft(reversed(kept))
+
+    def _tell_gap(self, start_sample: int, end_sample: int) -> None:
+        from_ms, to_ms = start_sample // SAMPLES_PER_MS, end_sample // SAMPLES_PER_MS
+        last = self._events[-1] if self._events else None
+        if isinstance(last, Gap) and (last.channel, last.to_ms) == (self.index, from_ms):
+            self._events[-1] = Gap(last.from_ms, to_ms, "no_slot", self.index)
+        else:
+            self._events.append(Gap(from_ms, to_ms, "no_slot", self.index))
+
+    # ------------------------------------------------------------ tokens → events
+
+    def _read(self, n: int, token: int, logprob: float) -> None:
+        written_ms = (n - self._delay_tokens) * FRAME_MS
+        if self._transcript.is_overdue(self._stream_ms(written_ms)) and self._words.at_border(token):
+            self._settle(self._words.cut())
+            self._finish("length", 0)
+        text, settled = self._words.push(n, token, logprob)
+        self._settle(settled)
+        self._grow(text, n)
+        if text or token == self._tekken.word_id or n <= self._delay_tokens:
+            self._blanks = 0
+            return
+        self._blanks += 1
+        if not self._gated and self._transcript and self._blanks == self._pause_frames:
+            self._conclude(_Drain("silence", 0))
+        elif self._gated and self._blanks == self._limits.no_text_frames:
+            self._warn_no_text(written_ms)
+
+    def _conclude(self, drain: _Drain) -> None:
+        """All text of the utterance is there."""
+        text, settled = self._words.finish()
+        self._grow(text, self._stepped - 1)
+        self._settle(settled)
+        self._finish(drain.reason, drain.at_ms)
+        self._blanks = 0
+        if drain.reason == "end":
+            self.ended = True
+
+    def _grow(self, text: str, n: int) -> None:
+        if text:
+            written_ms = (n - self._delay_tokens) * FRAME_MS
+            start_ms, _ = self._word_ms(min(self._words.unsettled_ms, written_ms), written_ms)
+            partial = self._transcript.grow(text, start_ms, self._stream_ms(n * FRAME_MS))
+            if partial and self._interim:
+                self._events.append(partial)
+
+    def _settle(self, words: list[LeaseWord]) -> None:
+        self._transcript.settle(
+            Word(word.text, *self._word_ms(word.start_ms, word.end_ms), word.confidence) for word in words
+        )
+
+    def _finish(self, reason: FinalReason, at_ms: int) -> None:
+        final = self._transcript.finish(reason, at_ms)
+        if final:
+            self._events.append(final)
+
+    def _warn_no_text(self, written_ms: int) -> None:
+        to_ms = self._stream_ms(written_ms)
+        from_ms = self._stream_ms(written_ms - self._blanks * FRAME_MS)
+        message = "Somebody seems to speak, but the model has written nothing for some time."
+        self._events.append(Warning_("no_text", message, from_ms, to_ms, self.index))
+
+    def _stream_ms(self, lease_ms: float) -> int:
+        return self._timeline.lease_to_stream_ms(lease_ms)
+
+    def _word_ms(self, start_ms: float, end_ms: float) -> tuple[int, int]:
+        """Stream time of a word. A start by estimate must not fall into a silence that was left out before
+        it.
+        """
+        end = self._stream_ms(end_ms)
+        return max(self._stream_ms(start_ms), end - round(end_ms - start_ms)), end
