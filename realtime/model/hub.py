@@ -49,11 +49,14 @@ def _local_copy(name: str) -> Path | None:
     """An earlier, complete download."""
     from huggingface_hub import snapshot_download
 
-    try:
-        folder = Path(snapshot_download(name, local_files_only=True))
-    except Exception:
-        return None
-    return folder if (folder / "tekken.json").exists() else None
+    for patterns in (_NATIVE, _HUGGING_FACE):
+        try:
+            folder = Path(snapshot_download(name, allow_patterns=patterns, local_files_only=True))
+        except Exception:
+            continue
+        if (folder / "tekken.json").exists():
+            return folder
+    return None
 
 
 def _first_line(error: Exception) -> str:

@@ -27,9 +27,9 @@ def fake_hub(tmp_path):
     folder = checkpoints.write(tmp_path / "served")
     (folder / "model.safetensors").write_bytes(b"not wanted")
 
-    class Handler(BaseHTTPRequestHandler):
-        asked: list[str] = []
+    asked: list[str] = []
 
+    class Handler(BaseHTTPRequestHandler):
         def do_HEAD(self):
             self.answer(body=False)
 
@@ -37,7 +37,7 @@ def fake_hub(tmp_path):
             self.answer(body=True)
 
         def answer(self, body):
-            self.asked.append(self.path)
+            asked.append(self.path)
             if self.path.split("?")[0] == f"/api/models/{NAME}/tree/{COMMIT}":
                 files = [
                     {"type": "file", "path": p.name, "oid": "0", "size": p.stat().st_size}
@@ -69,7 +69,7 @@ def fake_hub(tmp_path):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", Handler.asked
+    yield f"http://127.0.0.1:{server.server_port}", asked
     server.shutdown()
 
 
