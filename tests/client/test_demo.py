@@ -1,0 +1,86 @@
+import io
+import sys
+import urllib.error
+import urllib.request
+
+import pytest
+from rich.console import Console
+
+from client import demo
+
+SERVER = """
+import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200 if self.path == "/readyz" else 404)
+        self.end_headers()
+
+    def log_message(self, *arguments):
+        pass
+
+server = HTTPServer(("127.0.0.1", 0), Handler)
+print("loading the model", flush=True)
+print(f"ready: http://127.0.0.1:{server.server_port} arguments: {sys.argv[1:]}", flush=True)
+server.serve_forever()
+"""
+
+
+@pytest.fixture
+def command(monkeypatch, tmp_path):
+    """Makes the given program the `voxwire` command of the demo."""
+
+    def install(program):
+        path = tmp_path / "voxwire.py"
+        path.write_text(program)
+        monkeypatch.setattr(demo, "_command", lambda: [sys.executable, str(path)])
+
+    return install
+
+
+def test_the_own_server_is_used_once_it_is_ready_and_ended_afterwards(command):
+    command(SERVER)
+    with demo._own_server(Console(file=io.StringIO())) as address:
+        with urllib.request.urlopen(f"{address}/readyz", timeout=5) as response:
+            assert response.status == 200
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(f"{address}/readyz", timeout=5)
+
+
+def test_a_server_that_does_not_start_shows_why(command):
+    command("print('no such model: tiny'); raise SystemExit(3)")
+    with (
+        pytest.raises(demo.NoServer, match=r"(?s)status 3.*no such model: tiny"),
+        demo._own_server(Console(file=io.StringIO())),
+    ):
+        pass
+
+
+def test_said_against_heard():
+    text = demo.compare(["my", "number", "is", "six", "one"], ["my", "number", "six", "nine", "one"])
+    assert text.plain.splitlines() == [
+        "",
+        "said:  my number is six one ",
+        "heard: my number six nine one ",
+        "4 of 5 words are right, 1 heard otherwise or added.",
+    ]
+
+
+def test_all_right():
+    assert demo.compare(["yes"], ["yes"]).plain.endswith("1 of 1 words are right.")
+
+
+def test_how_it_is_written_does_not_count():
+    assert demo._words("Hello, how can I help? It's 5.") == ["hello", "how", "can", "i", "help", "it's", "5"]
+
+
+def test_the_bundled_conversation_is_there_with_its_script():
+    assert demo.RECORDING.exists()
+    assert len(demo._said()) > 20
+
+
+def test_a_missing_recording_is_told_before_a_server_is_started(monkeypatch, capsys):
+    monkeypatch.setattr(demo, "_server", lambda *_: pytest.fail("started a server"))
+    assert demo.main(["--file", "missing.wav"]) == 2
+    assert "missing.wav: no such file" in capsys.readouterr().err
