@@ -17,3 +17,6 @@ $(STAMP): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $(STAMP)
+
+demo: setup      ## stream the bundled conversation, or FILE=talk.wav, to URL= or to a server of its own
+	$(BIN)/python -m client.demo --file '$(FILE)' --url '$(URL)'

@@ -42,8 +42,7 @@ def command(monkeypatch, tmp_path):
 def test_the_own_server_is_used_once_it_is_ready_and_ended_afterwards(command):
     command(SERVER)
     with demo._own_server(Console(file=io.StringIO())) as address:
-        with urllib.request.urlopen(f"{address}/readyz", timeout=5) as response:
-            assert response.status == 200
+        assert urllib.request.urlopen(f"{address}/readyz", timeout=5).status == 200
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(f"{address}/readyz", timeout=5)
 
