@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
@@ -18,7 +19,7 @@ import numpy as np
 
 from client.errors import DeviceError
 from client.protocol import MAX_RATE_HZ, MIN_RATE_HZ
-from client.source import CHUNK_MS, SILENT_DBFS, Chunk, level_dbfs
+from client.source import CHUNK_MS, Chunk, level_dbfs
 
 WANTED_RATE_HZ = 16_000  # what the model hears; other rates are resampled by the server
 QUEUE_S = 10.0  # audio kept while the connection is slow or away; after that the oldest is dropped
@@ -154,22 +155,26 @@ def _reason(error: Exception) -> str:
 class Microphone:
     """A running capture.
 
-    Bounded: when nobody reads for `queue_s`, the oldest audio is dropped and counted in `dropped_ms`; the
-    time of the later chunks still counts it.
+    Bounded: when nobody reads for `queue_s`, the oldest audio is dropped and counted in `dropped_ms`; the time of
+    the later chunks still counts it. The queue is filled in PortAudio's thread, so that it stays bounded even
+    while the loop is busy.
     """
 
     def __init__(self, capture: Capture, channels: int = 1, queue_s: float = QUEUE_S):
         self.sample_rate = capture.sample_rate
         self.channels = channels
         self.dropped_ms = 0
-        self.level_dbfs = SILENT_DBFS  # of the newest chunk
-        self.ever_heard = False  # anything but digital silence
         self.overflows = 0  # times PortAudio itself lost samples, it does not say how many
+        self.ever_heard = False  # anything but digital silence
         self._capture = capture
         self._limit_samples = int(queue_s * capture.sample_rate)
+        self._lock = threading.Lock()  # guards the queue and its counts
         self._queue: deque[Chunk] = deque()
         self._queued_samples = 0
         self._captured_samples = 0
+        self._newest = b""
+        self._waking = False  # a wake-up is on its way to the loop: one is enough
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._arrived = asyncio.Event()
         self._ended = False
         self._failure: DeviceError | None = None
@@ -178,12 +183,7 @@ class Microphone:
     def start(self) -> None:
         """Open the device. Raises DeviceError. Call inside the event loop."""
         sd = portaudio()
-        loop = asyncio.get_running_loop()
-
-        def captured(data: Any, frames: int, when: Any, status: Any) -> None:
-            overflow = bool(status and status.input_overflow)
-            _hand_over(loop, self._put, bytes(data), overflow)
-
+        self._loop = asyncio.get_running_loop()
         try:
             self._stream = sd.RawInputStream(
                 device=self._capture.device.index,
@@ -191,29 +191,24 @@ class Microphone:
                 channels=self._capture.channels,
                 dtype="int16",
                 blocksize=self.sample_rate * CHUNK_MS // 1000,
-                callback=captured,
-                finished_callback=lambda: _hand_over(loop, self._finished),
+                callback=self._captured,
+                finished_callback=self._finished,
             )
             self._stream.start()
         except sd.PortAudioError as error:
             raise DeviceError(f"{self._capture.device.name!r} cannot be opened: {_reason(error)}") from None
 
     async def read(self) -> Chunk | None:
-        while not self._queue:
+        while (chunk := self._take()) is None:
+            if self._failure is not None:
+                raise self._failure
             if self._ended:
-                if self._failure is not None:
-                    raise self._failure
                 return None
             self._arrived.clear()
             await self._arrived.wait()
-        chunk = self._queue.popleft()
-        self._queued_samples -= chunk.n_samples
-        return chunk
-
-    @property
-    def position_ms(self) -> int:
-        """How much was captured so far."""
-        return 1000 * self._captured_samples // self.sample_rate
+        if not self.ever_heard:
+            self.ever_heard = any(chunk.data)
+        return chunk if self._capture.channels == self.channels else _mixed(chunk)
 
     def stop(self) -> None:
         """Close the device; what is in the queue may still be read."""
@@ -223,35 +218,59 @@ class Microphone:
             self._stream.close()
             self._stream = None
 
-    def _put(self, data: bytes, overflow: bool) -> None:
+    @property
+    def position_ms(self) -> int:
+        """How much was captured so far."""
+        return 1000 * self._captured_samples // self.sample_rate
+
+    @property
+    def level_dbfs(self) -> float:
+        """Loudness of the newest chunk."""
+        return level_dbfs(self._newest)
+
+    def _take(self) -> Chunk | None:
+        with self._lock:
+            if not self._queue:
+                return None
+            chunk = self._queue.popleft()
+            self._queued_samples -= chunk.n_samples
+            return chunk
+
+    # ------------------------------------------------------------ in PortAudio's thread
+
+    def _captured(self, data: Any, n_samples: int, when: Any, status: Any) -> None:
         if self._ended:
             return
-        if self._capture.channels > self.channels:
-            pair = np.frombuffer(data, np.int16).reshape(-1, self._capture.channels)
-            data = pair.mean(axis=1).astype("<i2").tobytes()
-        self.level_dbfs = level_dbfs(data)
-        self.ever_heard = self.ever_heard or self.level_dbfs > SILENT_DBFS
-        n_samples = len(data) // (2 * self.channels)
-        self._queue.append(Chunk(self._captured_samples, n_samples, data))
-        self._captured_samples += n_samples
-        self._queued_samples += n_samples
-        self.overflows += overflow
-        while self._queued_samples > self._limit_samples:
-            dropped = self._queue.popleft().n_samples
-            self._queued_samples -= dropped
-            self.dropped_ms += 1000 * dropped // self.sample_rate
-        self._arrived.set()
+        with self._lock:
+            self._newest = bytes(data)
+            self._queue.append(Chunk(self._captured_samples, n_samples, self._newest))
+            self._captured_samples += n_samples
+            self._queued_samples += n_samples
+            self.overflows += bool(status and status.input_overflow)
+            while self._queued_samples > self._limit_samples:
+                dropped = self._queue.popleft().n_samples
+                self._queued_samples -= dropped
+                self.dropped_ms += 1000 * dropped // self.sample_rate
+        self._wake()
 
     def _finished(self) -> None:
         """PortAudio ended the stream: by our stop, or because the device is gone."""
-        if self._ended:
-            return
-        self._failure = DeviceError(f"The microphone {self._capture.device.name!r} went away.")
-        self._ended = True
+        if not self._ended:
+            self._failure = DeviceError(f"The microphone {self._capture.device.name!r} went away.")
+            self._wake()
+
+    def _wake(self) -> None:
+        if not self._waking:
+            self._waking = True
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                self._loop.call_soon_threadsafe(self._awake)
+
+    def _awake(self) -> None:
+        self._waking = False
         self._arrived.set()
 
 
-def _hand_over(loop: asyncio.AbstractEventLoop, call: Any, *arguments: Any) -> None:
-    """From PortAudio's thread into the loop; nothing is left to do once the loop is closed."""
-    with suppress(RuntimeError):
-        loop.call_soon_threadsafe(call, *arguments)
+def _mixed(chunk: Chunk) -> Chunk:
+    """Two captured channels as one."""
+    pairs = np.frombuffer(chunk.data, "<i2").reshape(-1, 2)
+    return replace(chunk, data=pairs.mean(axis=1).astype("<i2").tobytes())

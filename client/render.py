@@ -12,6 +12,7 @@ from typing import TextIO
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.table import Table
 from rich.text import Text
 
 from client.conversation import Happening, Reconnected, Retrying
@@ -20,6 +21,7 @@ from client.protocol import Done, Failed, Final, Gap, Partial, Ready, Warned
 REFRESHES_PER_S = 12
 CHANNEL_STYLES = ("cyan", "magenta")
 METER_CELLS = 16
+TIME_CELLS = 7  # 1:02:03
 METER_FLOOR_DBFS = -60.0
 
 Status = Callable[[], Text]
@@ -132,14 +134,18 @@ class Screen:
         line.truncate(self._err.width - 1, overflow="ellipsis")
         return line
 
-    def _caption(self, said: Partial | Final, style: str, mark: str = "") -> Text:
-        line = Text(f"{clock(said.start_ms):>7}  ", style="dim")
+    def _caption(self, said: Partial | Final, style: str, mark: str = "") -> Table:
+        """Time, channel and text side by side, so that a long text wraps under itself."""
+        row = Table.grid(padding=(0, 2, 0, 0))
+        row.add_column(width=TIME_CELLS, justify="right", style="dim")
+        cells = [Text(clock(said.start_ms))]
         if self._channels > 1:
-            line.append(f"{said.channel + 1}  ", style=CHANNEL_STYLES[said.channel % 2])
-        line.append(
-            printable(said.text.strip()) + mark, style=f"not dim {style}" if style == "bold" else style
-        )
-        return line
+            row.add_column()
+            cells.append(Text(str(said.channel + 1), style=CHANNEL_STYLES[said.channel % 2]))
+        row.add_column()
+        cells.append(Text(printable(said.text.strip()) + mark, style=style))
+        row.add_row(*cells)
+        return row
 
 
 # ---------------------------------------------------------------- pieces of a status line
