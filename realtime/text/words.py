@@ -44,7 +44,13 @@ class _Open:
     """A word of the group that is being written."""
 
     text: str = ""
+    spoken_ms: float = 0.0
     logprobs: list[float] = field(default_factory=list)
+
+    def extend(self, text: str, logprobs: list[float]) -> None:
+        self.text += text
+        self.logprobs += logprobs
+        self.spoken_ms = spoken_ms(self.text)
 
     @property
     def confidence(self) -> float:
@@ -122,7 +128,7 @@ class WordDecoder:
         """The start of the first word whose times are not settled, by what is known now; infinity without any."""
         if not self._group:
             return math.inf
-        spoken = sum(spoken_ms(word.text) for word in self._group)
+        spoken = sum(word.spoken_ms for word in self._group)
         return max(self._settled_ms, self._group_end_ms - spoken)
 
     def _write(self, text: str) -> tuple[str, list[LeaseWord]]:
@@ -135,8 +141,7 @@ class WordDecoder:
                 added += " " if self._space else ""
                 words += self._begin()
             added += run
-            self._group[-1].text += run
-            self._group[-1].logprobs += self._logprobs
+            self._group[-1].extend(run, self._logprobs)
             self._space = self._marked = False
             self._marked_step, self._continues = None, True
         if text:
@@ -161,7 +166,7 @@ class WordDecoder:
 
     def _settle(self) -> list[LeaseWord]:
         """Share the time between the group before and the end of this one among its words."""
-        spoken = [spoken_ms(word.text) for word in self._group]
+        spoken = [word.spoken_ms for word in self._group]
         total = sum(spoken) or 1.0
         share = min(1.0, (self._group_end_ms - self._settled_ms) / total)
         words, end = [], self._group_end_ms - share * sum(spoken)
