@@ -109,15 +109,16 @@ class Gate:
         n_frames = len(samples) // VAD_FRAME_SAMPLES
         whole = n_frames * VAD_FRAME_SAMPLES
         self._rest = samples[whole:].copy()
-        pcm = (samples[:whole] * FULL_SCALE).astype(np.int16).tobytes()
         frames = samples[:whole].reshape(n_frames, VAD_FRAME_SAMPLES)
-        is_voiced, stands_out = self._vad.is_voiced, self._loudness.stands_out
-        # Not `and`: both hear every frame, because both adapt to what they hear.
-        return [
-            is_voiced(pcm[n * VAD_FRAME_BYTES : (n + 1) * VAD_FRAME_BYTES])
-            & stands_out(squares / VAD_FRAME_SAMPLES)
-            for n, squares in enumerate(np.vecdot(frames, frames).tolist())
-        ]
+        loud, gains = [], []
+        for energy in np.vecdot(frames, frames).tolist():
+            loud.append(self._loudness.stands_out(energy / VAD_FRAME_SAMPLES))
+            gains.append(self._loudness.gain)
+        pcm = _to_int16(frames, gains)
+        # Every frame, loud or not: the detector adapts to what it hears.
+        starts = range(0, len(pcm), VAD_FRAME_BYTES)
+        voiced = [self._vad.is_voiced(pcm[at : at + VAD_FRAME_BYTES]) for at in starts]
+        return [a and b for a, b in zip(loud, voiced, strict=True)]
 
     def _closed(self, events: list[GateEvent]) -> None:
         self._pass_until(self._judged_samples, events)
@@ -161,6 +162,16 @@ class OpenGate:
 def gate(options: GateOptions) -> Gate | OpenGate:
     """The gate that `options` ask for."""
     return Gate(options) if options.enabled else OpenGate()
+
+
+def _to_int16(frames: np.ndarray, gains: list[float]) -> bytes:
+    """float32 [k, 320] and k gains of at least 1 → native int16."""
+    if max(gains, default=1.0) == 1.0:
+        return (frames * FULL_SCALE).astype(np.int16).tobytes()
+    louder = frames * (np.array(gains, np.float32)[:, np.newaxis] * FULL_SCALE)
+    np.minimum(louder, FULL_SCALE, out=louder)
+    np.maximum(louder, -FULL_SCALE, out=louder)
+    return louder.astype(np.int16).tobytes()
 
 
 def _vad_frames(duration_ms: int) -> int:

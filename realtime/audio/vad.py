@@ -14,6 +14,8 @@ class Vad:
     """One stream's detector; it adapts to its noise. `aggressiveness` 0..3: higher rejects more."""
 
     def __init__(self, aggressiveness: int):
+        if aggressiveness not in range(4):
+            raise ValueError(f"aggressiveness is 0, 1, 2 or 3; got {aggressiveness!r}.")
         self._vad = webrtcvad.Vad(aggressiveness)
 
     def is_voiced(self, pcm: bytes) -> bool:
