@@ -21,11 +21,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 from typing import IO
 
 import soundfile
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from client import protocol
@@ -70,7 +72,7 @@ def _demo(file: Path | None, url: str | None) -> int:
             console.print(_introduction())
         outcome = asyncio.run(caption_file(recording, Job(address, os.environ.get("VOXWIRE_KEY"), options)))
     if file is None and not outcome.interrupted:
-        console.print(compare(_said(), _heard(outcome)))
+        console.print(Text(), compare(_said(), _heard(outcome)))
     return outcome.exit_code
 
 
@@ -90,9 +92,10 @@ def _introduction() -> Text:
 # ---------------------------------------------------------------- said against heard
 
 
-def _said() -> list[str]:
+def _said() -> list[list[str]]:
+    """The words of each utterance of the script."""
     script = json.loads(SCRIPT.read_text(encoding="utf-8"))
-    return [word for utterance in script["utterances"] for word in _words(utterance["text"])]
+    return [_words(utterance["text"]) for utterance in script["utterances"]]
 
 
 def _heard(outcome: Outcome) -> list[str]:
@@ -104,25 +107,37 @@ def _words(text: str) -> list[str]:
     return re.findall(r"[\w']+", text.lower())
 
 
-def compare(said: list[str], heard: list[str]) -> Text:
-    """What was said above what was heard, differences coloured, and how many words are right."""
-    said_line, heard_line = Text("said:  ", style="dim"), Text("heard: ", style="dim")
+def compare(said: list[list[str]], heard: list[str]) -> Table:
+    """Each utterance as it was said and as it was heard, differences coloured; then the count."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(width=7, justify="right", style="dim")
     right = 0
-    for kind, a, b, c, d in difflib.SequenceMatcher(a=said, b=heard, autojunk=False).get_opcodes():
-        same = kind == "equal"
-        right += b - a if same else 0
-        _append(said_line, said[a:b], "not dim green" if same else "not dim bold yellow")
-        _append(heard_line, heard[c:d], "not dim green" if same else "not dim bold red")
-    extra = len(heard) - right
-    summary = f"{right} of {len(said)} words are right" + (
-        f", {extra} heard otherwise or added." if extra else "."
-    )
-    return Text("\n").join([Text(), said_line, heard_line, Text(summary, style="bold")])
+    for pairs in _by_utterance(said, heard):
+        right += sum(a == b for a, b in pairs)
+        table.add_row("said", _line(pairs, side=0, other="yellow"))
+        table.add_row("heard", _line(pairs, side=1, other="red"))
+        table.add_row()
+    total = sum(map(len, said))
+    wrong = f", {len(heard) - right} heard otherwise or added" if len(heard) > right else ""
+    table.add_row("", Text(f"{right} of {total} words are right{wrong}.", style="bold"))
+    return table
 
 
-def _append(line: Text, words: list[str], style: str) -> None:
-    if words:
-        line.append(" ".join(words) + " ", style=style)
+def _by_utterance(said: list[list[str]], heard: list[str]) -> list[list[tuple[str, str]]]:
+    """Pairs of a said and a heard word, an empty string where one is missing; one list an utterance."""
+    flat = [word for words in said for word in words]
+    utterance_of = [n for n, words in enumerate(said) for _ in words]
+    pairs: list[list[tuple[str, str]]] = [[] for _ in said]
+    for _, a, b, c, d in difflib.SequenceMatcher(a=flat, b=heard, autojunk=False).get_opcodes():
+        for n, pair in enumerate(zip_longest(flat[a:b], heard[c:d], fillvalue="")):
+            at = min(a + n, max(a, b - 1), len(flat) - 1)
+            pairs[utterance_of[at]].append(pair)
+    return pairs
+
+
+def _line(pairs: list[tuple[str, str]], side: int, other: str) -> Text:
+    styled = ((pair[side], "green" if pair[0] == pair[1] else f"bold {other}") for pair in pairs)
+    return Text(" ").join(Text(word, style=style) for word, style in styled if word)
 
 
 # ---------------------------------------------------------------- the server

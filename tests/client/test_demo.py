@@ -56,18 +56,33 @@ def test_a_server_that_does_not_start_shows_why(command):
         pass
 
 
-def test_said_against_heard():
-    text = demo.compare(["my", "number", "is", "six", "one"], ["my", "number", "six", "nine", "one"])
-    assert text.plain.splitlines() == [
+def compared(said, heard):
+    console = Console(file=io.StringIO(), width=80)
+    console.print(demo.compare([utterance.split() for utterance in said], heard.split()))
+    return [line.strip() for line in console.file.getvalue().splitlines()]
+
+
+def test_said_against_heard_utterance_by_utterance():
+    assert compared(["my number is six one", "thank you", "bye"], "my number six nine one thank you all") == [
+        "said  my number is six one",
+        "heard  my number six nine one",
         "",
-        "said:  my number is six one ",
-        "heard: my number six nine one ",
-        "4 of 5 words are right, 1 heard otherwise or added.",
+        "said  thank you",
+        "heard  thank you",
+        "",
+        "said  bye",
+        "heard  all",
+        "",
+        "6 of 8 words are right, 2 heard otherwise or added.",
     ]
 
 
 def test_all_right():
-    assert demo.compare(["yes"], ["yes"]).plain.endswith("1 of 1 words are right.")
+    assert compared(["yes"], "yes")[-1] == "1 of 1 words are right."
+
+
+def test_nothing_heard():
+    assert compared(["yes"], "")[-1] == "0 of 1 words are right."
 
 
 def test_how_it_is_written_does_not_count():
@@ -76,7 +91,7 @@ def test_how_it_is_written_does_not_count():
 
 def test_the_bundled_conversation_is_there_with_its_script():
     assert demo.RECORDING.exists()
-    assert len(demo._said()) > 20
+    assert sum(map(len, demo._said())) > 20
 
 
 def test_a_missing_recording_is_told_before_a_server_is_started(monkeypatch, capsys):
