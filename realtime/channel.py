@@ -7,6 +7,7 @@ moves it on.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass
 
@@ -36,6 +37,7 @@ SAMPLES_PER_MS = 16
 DRAIN_FRAMES = 1 + 10
 # Without a gate a pause is known from the text alone, which comes at the end of a word: a long word is no pause.
 LONGEST_WORD_MS = 800
+ROUNDING_MS = 2
 DROP_SAMPLES = 1000 * SAMPLES_PER_MS
 RETRY_SAMPLES = 160 * SAMPLES_PER_MS
 # No word is estimated to begin longer than this before its text.
@@ -411,8 +413,13 @@ class Channel:
         return self._timeline.lease_to_stream_ms(lease_ms)
 
     def _word_ms(self, start_ms: float, end_ms: float) -> tuple[int, int]:
-        """Stream time of a word. A start by estimate must not fall into a silence that was left out before
-        it.
-        """
+        """Stream time of a word. Its start, an estimate, must not reach back over audio that was left out."""
         end = self._stream_ms(end_ms)
-        return max(self._stream_ms(start_ms), end - round(end_ms - start_ms)), end
+        if end - self._stream_ms(start_ms) <= end_ms - start_ms + ROUNDING_MS:
+            return self._stream_ms(start_ms), end
+        # The first moment from which the lease and the stream run alike up to the end.
+        moments = range(round(start_ms), round(end_ms) + 1)
+        alike = bisect_left(
+            moments, True, key=lambda ms: end - self._stream_ms(ms) <= end_ms - ms + ROUNDING_MS
+        )
+        return self._stream_ms(moments[min(alike, len(moments) - 1)]), end

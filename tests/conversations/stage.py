@@ -123,7 +123,9 @@ class ScriptLease:
     def step(self):
         self.waiting.popleft()
         self.position += 1
-        return Step(self.lease, self.position, self.ids[self.script.get(self.position, "P")], -0.1)
+        piece = self.script.get(self.position, "P")
+        token = self.ids[piece if piece in self.ids else piece.encode()]
+        return Step(self.lease, self.position, token, -0.1)
 
 
 class Stage:

@@ -1,0 +1,553 @@
+import gc
+import itertools
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from realtime.errors import BadOption
+from realtime.events import (
+    Audio,
+    Configure,
+    End,
+    Error,
+    Final,
+    Flush,
+    GateOptions,
+    KeepAlive,
+    Ready,
+    SessionOptions,
+    Step,
+)
+from realtime.session import Feed, Open, Release, Session, SessionLimits
+from tests.conversations.stage import Echo, Script, Stage, s16, silence, voice
+from tests.text.vocabulary import load_tekken
+
+D = 6
+OPEN_GATE = SessionOptions(gate=GateOptions(enabled=False))
+
+
+@pytest.fixture(scope="module")
+def tekken(tmp_path_factory):
+    return load_tekken(tmp_path_factory.mktemp("tokenizer"))
+
+
+@pytest.fixture
+def session(tekken):
+    def make(options=None, **limits):
+        limits = SessionLimits(**limits)
+        return Session(options or SessionOptions(), tekken, session_id="s", model="m", limits=limits)
+
+    return make
+
+
+@pytest.fixture
+def stage(tekken):
+    return lambda *script, query=None, **limits: Stage(
+        Script(tekken, *script) if script else Echo(tekken), query, SessionLimits(**limits)
+    )
+
+
+def kinds(effects):
+    return [type(effect) for effect in effects]
+
+
+def positions(effects):
+    """The effects, a run of frames as its length."""
+    out = []
+    for effect in effects:
+        if not isinstance(effect, Feed):
+            out.append(type(effect).__name__)
+        elif out and isinstance(out[-1], int):
+            out[-1] += 1
+        else:
+            out.append(1)
+    return out
+
+
+# ---------------------------------------------------------------- frames
+
+
+def test_begins_with_ready_and_asks_for_a_lease_per_channel(session):
+    one = session()
+    assert one.events() == [Ready("s", "m", 16000, 480)]
+    assert one.effects() == [Open(0, D)]
+    two = session(SessionOptions(channels=2, delay_ms=2400, sample_rate=8000))
+    assert two.events() == [Ready("s", "m", 8000, 2400)]
+    assert two.effects() == [Open(0, 30), Open(1, 30)]
+    assert two.events() == [] == two.effects()
+
+
+def test_a_frame_goes_out_with_its_last_sample(session):
+    """No frame waits for more audio than the model's look-ahead of 40 samples."""
+    it = session(OPEN_GATE)
+    it.effects()
+    it.opened(0, 1)
+    for n in range(5):
+        it.receive(Audio(bytes(2 * (40 if n == 0 else 1280) - 2)))
+        assert it.effects() == []
+        it.receive(Audio(bytes(2)))
+        assert kinds(it.effects()) == [Feed]
+    assert it.backlog_frames == 5
+
+
+def test_frames_are_the_audio_then_zeros(session):
+    it = session(OPEN_GATE)
+    it.opened(0, 1)
+    audio = voice(1000)[:12_345]
+    it.receive(Audio(s16(audio)))
+    it.receive(End())
+    frames = np.concatenate([effect.frame for effect in it.effects() if isinstance(effect, Feed)])
+    heard = np.frombuffer(s16(audio), "<i2") / np.float32(32768)
+    assert np.array_equal(frames[1240 : 1240 + 12_345], heard)
+    assert not frames[:1240].any()
+    assert not frames[1240 + 12_345 :].any()
+    whole = -(-(12_345 - 40) // 1280) + 1
+    assert len(frames) == 1280 * (whole + D + 1 + 10)
+
+
+def test_silence_makes_no_frames_and_speech_is_drained_at_once(session):
+    it = session()
+    it.effects()
+    it.opened(0, 1)
+    it.receive(Audio(s16(silence(5000))))
+    assert it.effects() == []
+    it.receive(Audio(s16(voice(640), silence(2000))))
+    [frames] = positions(it.effects())
+    # 300 ms of pre-roll, 500 of hangover, what the VAD adds, and the drain.
+    assert (640 + 300 + 500) / 80 <= frames - (D + 11) <= (640 + 300 + 500 + 160) / 80
+
+
+def test_frames_wait_for_the_lease(session):
+    it = session(OPEN_GATE)
+    assert kinds(it.effects()) == [Open]
+    it.receive(Audio(bytes(2 * 16_000)))
+    assert it.effects() == []
+    assert it.backlog_frames == 0
+    assert it.lag_ms == 1000
+    it.opened(0, 5)
+    assert positions(it.effects()) == [13]
+    assert it.lag_ms == 13 * 80
+
+
+def test_backlog_counts_down_with_steps(session, tekken):
+    it = session(OPEN_GATE)
+    it.opened(0, 5)
+    it.receive(Audio(bytes(2 * 16_000)))
+    it.advance([Step(5, n, tekken.pad_id, 0.0) for n in range(4)])
+    assert it.backlog_frames == 9
+
+
+# ---------------------------------------------------------------- leases
+
+
+def test_the_lease_is_given_back_in_a_long_silence_and_taken_again(stage):
+    it = stage(release_after_ms=2000)
+    it.send(s16(voice(600), silence(1900)))
+    assert it.streams == {0: 1}
+    it.send(s16(silence(1200)))
+    assert it.streams == {}
+    it.send(s16(silence(60_000)))
+    assert it.engine.opened == 1
+    it.send(s16(voice(600), silence(1000)))
+    assert it.streams == {0: 2}
+    assert [final["text"][:7] for final in it.of("final")] == ["one two"] * 2
+    first, second = it.of("final")
+    assert second["start_ms"] - first["start_ms"] == pytest.approx(600 + 1900 + 1200 + 60_000, abs=200)
+
+
+def test_a_lease_that_nobody_speaks_on_is_given_back(stage):
+    it = stage(release_after_ms=2000)
+    it.send(s16(silence(3000)))
+    assert it.streams == {}
+
+
+@pytest.mark.parametrize("query", [{}, {"vad": "off"}])
+def test_release_after_0_keeps_the_lease(stage, query):
+    it = stage(query=query, release_after_ms=0)
+    it.send(s16(voice(600), silence(30_000), voice(600), silence(1000)))
+    assert it.engine.opened == 1
+    assert it.streams == {0: 1}
+
+
+def test_without_gate_the_lease_is_kept(stage):
+    it = stage(query={"vad": "off"}, release_after_ms=1000)
+    it.send(s16(silence(5000)))
+    assert it.streams == {0: 1}
+
+
+def test_rest_gives_back_what_is_idle_only(stage):
+    it = stage()
+    it.send(s16(voice(600)))
+    it.session.rest()
+    it.settle()
+    assert it.streams == {0: 1}
+    it.send(s16(silence(1000)))
+    it.session.rest()
+    it.settle()
+    assert it.streams == {}
+    it.send(s16(voice(600), silence(1000)))
+    assert len(it.of("final")) == 2
+
+
+def test_speech_behind_silent_frames_goes_on_with_the_same_lease(tekken):
+    it = Stage(Echo(tekken), lazy=True)
+    it.send(s16(voice(600), silence(600)))
+    it.run(ticks=12)
+    assert it.of("final") == []
+    it.send(s16(voice(600), silence(600)))
+    it.run()
+    first, second = it.of("final")
+    assert (first["text"], second["text"]) == ("one two wonderful", "three. hello worldé")
+    assert it.engine.opened == 1
+    assert second["words"][0]["start_ms"] >= 1100
+    assert second["words"][-1]["end_ms"] == pytest.approx(1800, abs=120)
+
+
+def test_steps_of_a_former_lease_mean_nothing(session, tekken):
+    it = session(OPEN_GATE)
+    it.opened(0, 7)
+    it.receive(Audio(bytes(2 * 16_000)))
+    it.events()
+    it.advance([Step(6, 10, tekken.n_special + ord("x"), 0.0)])
+    assert it.events() == []
+    assert it.backlog_frames == 13
+
+
+def test_refused_asks_again_with_new_audio_or_when_told(session):
+    it = session(OPEN_GATE)
+    it.effects()
+    it.refused(0)
+    assert it.is_waiting
+    it.receive(Audio(bytes(2 * 16 * 100)))
+    assert it.effects() == []
+    it.receive(Audio(bytes(2 * 16 * 100)))
+    assert it.effects() == [Open(0, D)]
+    it.refused(0)
+    it.retry()
+    it.retry()
+    assert it.effects() == [Open(0, D)]
+    it.opened(0, 3)
+    assert not it.is_waiting
+    assert positions(it.effects()) == [3]
+
+
+def test_a_lease_can_be_refused_after_a_silence(stage):
+    it = stage(release_after_ms=1000)
+    it.send(s16(voice(600), silence(3000)))
+    it.engine.slots = 0
+    it.send(s16(voice(600), silence(1000)))
+    assert len(it.of("final")) == 1
+    it.engine.slots = 1
+    it.send(s16(silence(200)))
+    assert [final["text"][:7] for final in it.of("final")] == ["one two"] * 2
+
+
+def test_audio_without_a_slot_is_bounded_and_the_loss_is_told(session):
+    it = session(OPEN_GATE, max_wait_ms=3000)
+    it.refused(0)
+    for _ in range(100):
+        it.receive(Audio(bytes(2 * 1600)))
+        if Open in kinds(it.effects()):
+            it.refused(0)
+        assert it.lag_ms <= 3000
+    gaps = [(e.from_ms, e.to_ms) for e in it.events() if not isinstance(e, Ready)]
+    assert gaps[0][0] == 0
+    assert all(a[1] == b[0] for a, b in itertools.pairwise(gaps))
+    assert gaps[-1][1] + it.lag_ms == 10_000
+    assert len(gaps) <= 10
+
+
+def test_configure_swaps_leases_even_before_they_came(session):
+    it = session()
+    assert it.effects() == [Open(0, 6)]
+    it.receive(Configure(SessionOptions(channels=2, delay_ms=80, gate=GateOptions(enabled=False))))
+    assert it.effects() == [Release(0), Open(0, 1), Open(1, 1)]
+    it.opened(0, 1)  # the answer to the first Open, void by now
+    it.opened(0, 2)
+    it.refused(1)
+    it.receive(Audio(bytes(4 * 1280)))
+    assert [(e.channel, type(e)) for e in it.effects()] == [(0, Feed)]
+    assert it.is_waiting
+
+
+def test_configure_after_the_lease_came_gives_it_back(session):
+    it = session()
+    it.effects()
+    it.opened(0, 1)
+    it.receive(Configure(SessionOptions(delay_ms=80)))
+    assert it.effects() == [Release(0), Open(0, 1)]
+
+
+# ---------------------------------------------------------------- text
+
+
+def said(final):
+    return [word["text"] for word in final["words"]]
+
+
+def test_times_are_those_of_the_stream_through_gated_silence(stage):
+    it = stage(release_after_ms=0)
+    it.send(s16(silence(3000), voice(480), silence(20_000), voice(480), silence(1000)))
+    for final, at_ms in zip(it.of("final"), (3000, 23_480), strict=True):
+        assert final["words"][-1]["end_ms"] == pytest.approx(at_ms + 480, abs=120)
+        assert at_ms - 120 <= final["start_ms"]
+    assert [m["at_ms"] for m in it.of("speech_started")] == pytest.approx([3000, 23_480], abs=80)
+    assert [m["at_ms"] for m in it.of("speech_stopped")] == pytest.approx([3480, 23_960], abs=160)
+
+
+def test_a_start_by_estimate_does_not_reach_back_over_a_gated_silence(stage):
+    """The second word is long, and its utterance begins with it: its start stays near its end."""
+    word = {2 + D: "W", 3 + D: " hello"}
+    second = {41 + n: piece for n, piece in enumerate(["W", " won", *["der"] * 6])}
+    it = stage(word | second, release_after_ms=0)
+    it.send(s16(voice(500), silence(8000), voice(500), silence(1000)))
+    word = it.of("final")[1]["words"][0]
+    assert word["text"] == "won" + "der" * 6
+    assert 8100 <= word["start_ms"] < word["end_ms"] <= 9600
+
+
+def test_interim_off_sends_finals_only(stage):
+    it = stage(query={"interim": "false"})
+    it.send(s16(voice(900), silence(1000)))
+    assert it.of("partial") == []
+    assert len(it.of("final")) == 1
+
+
+def test_noise_without_words_makes_no_final(stage):
+    it = stage({})
+    it.send(s16(voice(600), silence(1000)))
+    assert [m["type"] for m in it.told] == ["ready", "speech_started", "speech_stopped"]
+    assert it.send({"type": "end"})[0]["utterances"] == 0
+
+
+def test_eos_is_no_end(stage):
+    it = stage({9: "W", 10: " hello", 11: "EOS", 14: "W", 15: " world"})
+    it.send(s16(voice(1500), silence(1000)))
+    assert it.text == "hello world"
+
+
+def test_a_character_left_incomplete_is_shown(stage):
+    it = stage({9: "W", 10: " hello", 11: b"\xc3"}, query={"vad": "off"})
+    it.send(s16(voice(500)), {"type": "flush"})
+    assert it.of("partial")[-1]["text"] == it.of("final")[0]["text"] == "hello�"
+
+
+def test_without_gate_a_pause_in_the_text_ends_the_utterance(stage):
+    words = {10: "W", 11: " hello", 22: "W", 23: " world", 60: "W", 61: " one"}
+    it = stage(words, query={"vad": "off"})
+    it.send(s16(silence(8000)))
+    assert [(m["text"], m["reason"]) for m in it.of("final")] == [
+        ("hello world", "silence"),
+        ("one", "silence"),
+    ]
+    assert it.of("speech_started") == [] == it.of("speech_stopped")
+    slower = stage(words, query={"vad": "off", "hangover_ms": "3000"})
+    slower.send(s16(silence(10_000)))
+    assert [m["text"] for m in slower.of("final")] == ["hello world one"]
+
+
+def test_the_longest_utterance_is_cut_between_words(stage):
+    it = stage(query={"max_utterance_ms": "2000"}, release_after_ms=0)
+    it.send(s16(voice(12_000), silence(1000)))
+    finals = it.of("final")
+    whole = stage(release_after_ms=0)
+    whole.send(s16(voice(12_000), silence(1000)))
+    assert it.text == whole.text
+    assert [w for f in finals for w in said(f)] == said(whole.of("final")[0])
+    assert {f["reason"] for f in finals[:-1]} == {"length"}
+    assert all(f["end_ms"] - f["start_ms"] <= 2000 for f in finals)
+
+
+def test_speech_without_text_is_warned_of_once(stage):
+    it = stage({9: "W", 10: " hello"}, {}, no_text_frames=50)
+    it.send(s16(voice(10_000)))
+    [warning] = it.of("warning")
+    assert warning["code"] == "no_text"
+    assert warning["to_ms"] - warning["from_ms"] == 50 * 80
+    it.send({"type": "flush"}, s16(voice(10_000)))
+    assert len(it.of("warning")) == 2
+
+
+def test_silence_without_text_is_not_warned_of(stage):
+    for query in ({}, {"vad": "off"}):
+        it = stage({}, query=query, no_text_frames=50)
+        it.send(s16(silence(10_000)))
+        assert it.of("warning") == []
+
+
+# ---------------------------------------------------------------- commands
+
+
+def test_a_flush_is_always_answered_by_one_final(stage):
+    it = stage()
+    flush = {"type": "flush"}
+    assert [m["reason"] for m in it.send(flush) if m["type"] == "final"] == ["flush"]
+    it.send(s16(voice(700)))
+    assert [(m["reason"], said(m) != []) for m in it.send(flush) if m["type"] == "final"] == [("flush", True)]
+    it.send(s16(silence(2000)))
+    assert [(m["reason"], said(m)) for m in it.send(flush) if m["type"] == "final"] == [("flush", [])]
+
+
+def test_a_flush_behind_a_silence_waits_for_its_final(tekken):
+    it = Stage(Echo(tekken), lazy=True, query={"interim": "false"})
+    it.send(s16(voice(700), silence(1000)), {"type": "flush"})
+    assert it.of("final") == []
+    it.run()
+    assert [(m["reason"], said(m) != []) for m in it.of("final")] == [("silence", True), ("flush", False)]
+
+
+def test_flushes_cannot_pile_up(tekken):
+    it = Stage(Echo(tekken), lazy=True, limits=SessionLimits(max_flushes=3))
+    it.send(s16(voice(700)), *[{"type": "flush"}] * 4)
+    assert it.told[-1] == {
+        "type": "error",
+        "code": "limit_reached",
+        "message": it.told[-1]["message"],
+        "fatal": True,
+    }
+    assert it.session.failure.close_code == 1008
+    assert it.send({"type": "flush"}, s16(voice(100))) == []
+
+
+def test_end_drains_both_channels_then_done(tekken):
+    audio = s16(np.stack([voice(900), silence(900)], axis=1).reshape(-1))
+    it = Stage(Echo(tekken), {"channels": "2", "interim": "false"}, lazy=True)
+    it.send(audio, {"type": "end"})
+    assert it.of("done") == []
+    assert not it.session.finished
+    it.run()
+    assert [m["type"] for m in it.told[-2:]] == ["final", "done"]
+    assert it.of("done")[0] == {"type": "done", "audio_ms": 900, "speech_ms": 900, "utterances": 1}
+    assert it.session.finished
+    assert it.streams == {}
+
+
+def test_after_done_nothing_is_heard(stage):
+    it = stage()
+    it.send({"type": "end"})
+    assert it.send(s16(voice(500)), {"type": "flush"}, {"type": "end"}, {"type": "configure"}) == []
+
+
+@pytest.mark.parametrize("command", [Flush(), End(), Configure(SessionOptions()), KeepAlive()])
+def test_commands_after_end(session, command):
+    it = session(OPEN_GATE)
+    it.receive(Audio(bytes(3200)))
+    it.receive(End())
+    it.events()
+    it.receive(command)
+    errors = [(e.code, e.fatal) for e in it.events() if isinstance(e, Error)]
+    assert errors == ([] if isinstance(command, KeepAlive) else [("out_of_order", False)])
+
+
+def test_audio_after_end_is_told_once(session):
+    it = session(OPEN_GATE)
+    it.receive(Audio(bytes(3200)))
+    it.receive(End())
+    it.events()
+    for _ in range(3):
+        it.receive(Audio(bytes(3200)))
+    assert [type(event) for event in it.events()] == [Error]
+
+
+def test_half_a_sample_at_the_end_is_told_and_the_rest_is_said(stage):
+    it = stage()
+    it.send(s16(voice(700)) + b"\x00")
+    answers = it.send({"type": "end"})
+    assert [m["code"] for m in answers if m["type"] == "error"] == ["bad_audio"]
+    assert it.of("final")[0]["reason"] == "end"
+    assert answers[-1]["type"] == "done"
+
+
+def test_options_without_a_decoder(tekken):
+    with pytest.raises(BadOption):
+        Session(SessionOptions(encoding="opus"), tekken, session_id="s", model="m")
+
+
+def test_a_session_abandoned_in_any_state_holds_nothing_alive(tekken):
+    """Disconnects: the session has no threads, timers or cycles through anything outside."""
+    for messages in ([], [s16(voice(500))], [s16(voice(500)), {"type": "flush"}], [{"type": "end"}]):
+        it = Stage(Echo(tekken), lazy=True)
+        it.send(*messages)
+        before = [obj for obj in gc.get_objects() if isinstance(obj, Session)]
+        assert it.session in before
+        it.session = None
+        del before
+        gc.collect()
+        assert not [obj for obj in gc.get_objects() if isinstance(obj, Session)]
+
+
+# ---------------------------------------------------------------- bounds
+
+
+def reachable(root):
+    """How many objects hang on `root`, arrays by their bytes; code and modules do not count."""
+    seen, queue, total = {id(root)}, [root], 0
+    while queue:
+        obj = queue.pop()
+        total += obj.nbytes if isinstance(obj, np.ndarray) and obj.base is None else 1
+        for child in gc.get_referents(obj):
+            if id(child) not in seen and not isinstance(child, type | types.ModuleType | types.FunctionType):
+                seen.add(id(child))
+                queue.append(child)
+    return total
+
+
+DAYS = {
+    "talk": ({}, [voice(700), silence(900)]),
+    "cut": ({"max_utterance_ms": "1000", "vad": "off"}, [voice(1600)]),
+    "pauses": ({"vad": "off"}, [voice(400), silence(2000)]),
+    "silence": ({"vad": "off"}, [silence(1600)]),
+    "long silences": ({}, [voice(400), silence(4000)]),
+}
+
+
+@pytest.mark.parametrize("engine", [Echo, Script])
+@pytest.mark.parametrize("day", DAYS)
+def test_memory_does_not_grow_with_the_stream(tekken, day, engine):
+    query, parts = DAYS[day]
+    it = Stage(engine(tekken), query, SessionLimits(release_after_ms=3000))
+    audio = s16(*parts)
+
+    def stream(seconds):
+        for _ in range(int(seconds * 32_000 / len(audio))):
+            it.send(audio)
+            it.told.clear()
+            it.engine.frames.clear()
+        return reachable(it.session)
+
+    stream(60)  # the look-back of the timeline fills
+    small = stream(20)
+    assert stream(200) < small * 1.25 + 2000
+
+
+def test_imports_no_torch_and_no_asyncio():
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, realtime.session, realtime.dialects.native, realtime.text.subtitles\n"
+        "print(sorted({'torch', 'asyncio', 'aiohttp'} & set(sys.modules)))"
+    )
+    root = Path(__file__).parents[1]
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+def test_final_is_the_last_event_of_its_utterance(stage):
+    it = stage()
+    it.send(s16(voice(700), silence(900), voice(700), silence(900)), {"type": "end"})
+    seen = set()
+    for message in it.told:
+        if message["type"] in ("partial", "final"):
+            assert message["utterance"] not in seen
+        if message["type"] == "final":
+            seen.add(message["utterance"])
+    assert seen == {0, 1}
+
+
+def test_events_are_the_vocabulary(session):
+    it = session(OPEN_GATE)
+    it.receive(Flush())
+    assert it.events()[1:] == [Final(0, "", (), 0, 0, "flush", 0)]
