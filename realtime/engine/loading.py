@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from realtime.engine.allocator import keep_large_blocks
 from realtime.engine.capacity import measure
 from realtime.engine.engine import Engine
 from realtime.engine.runner import Runner, RunnerOptions
@@ -38,6 +39,7 @@ def load_engine(
     where, kind = _device(device), _dtype(dtype)
     if threads:
         torch.set_num_threads(threads)
+    keep_large_blocks()
     folder = hub.locate(model, progress)
     tekken = Tekken.load(folder / "tekken.json")
     voxtral = weights.load(folder, kind, where, decoder_window)

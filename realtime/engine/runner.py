@@ -13,7 +13,7 @@ from realtime.model.state import Rows, StreamState
 from realtime.model.voxtral import BlankPenalty, Prompt, Voxtral
 
 # Below this share of active rows, gathering them is cheaper than computing the whole prefix.
-_GATHER_BELOW = 0.85
+_GATHER_BELOW = 0.8
 
 
 @dataclass(frozen=True, slots=True)

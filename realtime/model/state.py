@@ -48,7 +48,8 @@ class Rows:
 
 
 class Ring:
-    """Keys and values of the last positions of one tower: [layers, slots, cells + 1, kv_heads, head_dim].
+    """Keys and values of the last positions of one tower: `kv` [layers, slots, cells + 1, 2 * kv_heads, head_dim], the
+    keys' heads before the values'.
 
     A tick writes `positions` new entries before it attends, so that window + positions - 1 cells are needed: the
     oldest query still sees a whole window. The one cell more takes the writes of inactive rows and is never read.
@@ -56,14 +57,13 @@ class Ring:
 
     def __init__(self, args: TowerArgs, slots: int, positions: int, dtype: torch.dtype, device: torch.device):
         self.window = args.sliding_window
-        self.positions = positions
         self.cells = args.sliding_window + positions - 1
-        shape = (args.n_layers, slots, self.cells + 1, args.n_kv_heads, args.head_dim)
-        self.keys = torch.zeros(shape, dtype=dtype, device=device)
-        self.values = torch.zeros(shape, dtype=dtype, device=device)
+        shape = (args.n_layers, slots, self.cells + 1, 2 * args.n_kv_heads, args.head_dim)
+        self.kv = torch.zeros(shape, dtype=dtype, device=device)
         self._cell = torch.arange(self.cells, device=device)
+        self._hidden = torch.tensor(float("-inf"), dtype=dtype, device=device)
 
-    def plan(self, rows: Rows, positions: Tensor, dtype: torch.dtype) -> RingTick:
+    def plan(self, rows: Rows, positions: Tensor) -> RingTick:
         """Where this tick writes and what it sees; shared by all layers. positions [B, T] int64, absolute."""
         write = positions % self.cells
         if rows.active is not None:
@@ -71,43 +71,39 @@ class Ring:
         last = positions[:, -1:]
         # The newest absolute position that each cell can hold; negative where nothing was written yet.
         held = last - (last - self._cell) % self.cells
-        query = positions[:, :, None]
-        visible = (held[:, None] >= 0) & (held[:, None] <= query) & (held[:, None] > query - self.window)
-        mask = torch.zeros(visible.shape, dtype=dtype, device=visible.device).masked_fill_(
-            ~visible, float("-inf")
-        )
-        return RingTick(self, rows, write, mask)
+        age = positions[:, :, None] - held[:, None]
+        visible = (age >= 0) & (age < self.window) & (held >= 0)[:, None]
+        return RingTick(self, rows, write, torch.where(visible, 0, self._hidden))
 
     def nbytes_per_slot(self) -> int:
-        return 2 * self.keys[:, 0].numel() * self.keys.element_size()
+        return self.kv[:, 0].numel() * self.kv.element_size()
 
 
+@dataclass(frozen=True, slots=True)
 class RingTick:
-    """A ring during one tick. `layer(i)` is the memory that layer i attends to."""
+    """A ring during one tick: where to write, [B, T] cells, and an additive mask [B, T, cells]."""
 
-    def __init__(self, ring: Ring, rows: Rows, write: Tensor, mask: Tensor):
-        self.ring, self.rows, self.write = ring, rows, write
-        self.mask = mask  # [B, T, cells] additive
+    ring: Ring
+    rows: Rows
+    write: Tensor
+    mask: Tensor
 
     def layer(self, index: int) -> RingLayer:
-        return RingLayer(self, self.ring.keys[index], self.ring.values[index])
+        """The memory that layer `index` attends to."""
+        return RingLayer(self, self.ring.kv[index])
 
 
 class RingLayer:
     """Rolling memory of one layer: append the new keys and values, get all that are kept."""
 
-    def __init__(self, tick: RingTick, keys: Tensor, values: Tensor):
-        self.tick, self.keys, self.values = tick, keys, values
-        self.mask = tick.mask
+    def __init__(self, tick: RingTick, kv: Tensor):
+        self.tick, self.kv, self.mask = tick, kv, tick.mask
 
-    def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """keys, values [B, T, kv_heads, head_dim] -> both over [B, cells, kv_heads, head_dim]."""
-        tick = self.tick
-        slots = tick.rows.index[:, None]
-        self.keys[slots, tick.write] = keys
-        self.values[slots, tick.write] = values
-        cells = tick.ring.cells
-        return tick.rows.read(self.keys)[:, :cells], tick.rows.read(self.values)[:, :cells]
+    def append(self, kv: Tensor) -> Tensor:
+        """kv [B, T, 2 * kv_heads, head_dim] -> [B, cells, 2 * kv_heads, head_dim]."""
+        rows = self.tick.rows
+        self.kv[rows.index[:, None], self.tick.write] = kv
+        return rows.read(self.kv)[:, : self.tick.ring.cells]
 
 
 class WholeMemory:
@@ -123,8 +119,8 @@ class WholeMemory:
     def layer(self, index: int) -> WholeMemory:
         return self
 
-    def append(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        return keys, values
+    def append(self, kv: Tensor) -> Tensor:
+        return kv
 
 
 class StreamState:
@@ -168,8 +164,7 @@ class StreamState:
             getattr(self, name)[slot] = getattr(source, name)[source_slot]
         for mine, theirs in ((self.encoder, source.encoder), (self.decoder, source.decoder)):
             cells = min(mine.cells, theirs.cells)
-            mine.keys[:, slot, :cells] = theirs.keys[:, source_slot, :cells]
-            mine.values[:, slot, :cells] = theirs.values[:, source_slot, :cells]
+            mine.kv[:, slot, :cells] = theirs.kv[:, source_slot, :cells]
 
     @staticmethod
     def bytes_per_slot(args: ModelArgs, dtype: torch.dtype) -> int:

@@ -106,7 +106,7 @@ class Voxtral(nn.Module):
         per_frame = self.args.positions_per_frame
         first = rows.read(state.position)[:, None] * per_frame
         positions = first + torch.arange(per_frame, device=first.device)
-        encoded = self.encoder.transform(x, positions, state.encoder.plan(rows, positions, self.dtype))
+        encoded = self.encoder.transform(x, positions, state.encoder.plan(rows, positions))
         rows.write(state.samples, samples[:, -self.args.memory_samples :])
         rows.write(state.mel_tail, mel_tail)
         rows.write(state.conv_tail, conv_tail)
@@ -118,7 +118,7 @@ class Voxtral(nn.Module):
         """Audio vectors and the previous tokens through the decoder ring: tokens [B], log probabilities [B]."""
         position, delay = rows.read(state.position), rows.read(state.delay)
         x = audio + self.decoder.tok_embeddings(rows.read(state.next_token))[:, None]
-        memory = state.decoder.plan(rows, position[:, None], self.dtype)
+        memory = state.decoder.plan(rows, position[:, None])
         logits = self.decoder.transform(x, position[:, None], memory, self.scales.index_select(0, delay))[
             :, 0
         ].float()

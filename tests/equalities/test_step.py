@@ -92,10 +92,7 @@ def test_masked_tick_equals_no_tick(model, audio, prefix):
 
 def snapshot(state, slot: int) -> list[torch.Tensor]:
     rows = [getattr(state, name)[slot].clone() for name in state._ROWS]
-    rings = [
-        ring[:, slot, :-1].clone()
-        for ring in (state.encoder.keys, state.encoder.values, state.decoder.keys, state.decoder.values)
-    ]
+    rings = [ring.kv[:, slot, :-1].clone() for ring in (state.encoder, state.decoder)]
     return rows + rings
 
 
