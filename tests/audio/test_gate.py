@@ -167,7 +167,7 @@ def test_any_chunking_equals_one_chunk(voice):
         samples *= 0.03
     whole = run(Gate(GateOptions()), samples, [len(samples)])
     assert len(whole) == 6
-    for sizes in ways_to_cut(longest=5000, seed=2):
+    for sizes in ways_to_cut(longest=5000, seed=2)[1:]:
         assert_same(run(Gate(GateOptions()), samples, sizes), whole)
 
 

@@ -16,7 +16,7 @@ def share_voiced(samples: np.ndarray, aggressiveness: int) -> float:
 
 @pytest.mark.parametrize("aggressiveness", range(4))
 def test_tells_speech_from_silence(aggressiveness):
-    """Syllables fill four fifths of it. Also shows that the computed speech of these tests is speech to the detector."""
+    """Syllables fill four fifths. Also shows that the computed speech of these tests is speech to the detector."""
     assert share_voiced(speech(2.0), aggressiveness) > 0.7
     assert share_voiced(silence(2.0), aggressiveness) == 0.0
 
