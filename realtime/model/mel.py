@@ -1,7 +1,7 @@
 """Log-mel spectrum of the family: 25 ms periodic Hann, 10 ms hop, Slaney filters, a fixed maximum.
 
 Because the maximum is a constant, no feature depends on the future and streaming equals offline. Source: the
-feature extractor of Voxtral Realtime in transformers and mistral_common (docs/decisions/0001-mel.md).
+feature extractor of Voxtral Realtime in transformers and mistral_common (docs/decisions/mel.md).
 """
 
 from __future__ import annotations
