@@ -1,7 +1,7 @@
 """float32 at the client's rate → float32 at 16 kHz, streaming.
 
 Any chunking gives the samples of one chunk; a whole stream of n gives n * to_hz / from_hz, halves rounded up.
-soxr works in blocks: what was pushed comes out up to 115 ms later at 8 kHz, 40 ms at 22.05 to 48 kHz
+soxr works in blocks: what was pushed comes out up to 115 ms later at 8 kHz, 40 ms at 44.1 or 48 kHz
 (docs/decisions/resampling.md has the table); `flush` gives the rest at once.
 """
 
