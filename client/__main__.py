@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return args.run(args)
     except ClientError as error:
-        print(f"voxwire-client: {error}", file=sys.stderr)
+        print(f"voxwire-client: {error.advice()}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return errors.EXIT_INTERRUPTED

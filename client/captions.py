@@ -13,7 +13,7 @@ from rich.text import Text
 
 from client import transcript
 from client.conversation import Backoff, Conversation, Happening
-from client.errors import EXIT_INTERRUPTED, EXIT_OK
+from client.errors import EXIT_INTERRUPTED, EXIT_OK, ClientError
 from client.files import FileSource
 from client.microphone import Capture, Microphone
 from client.pacing import NoPace, Pacer
@@ -81,6 +81,9 @@ async def _caption(source: Source, job: Job, heading: str, screen: Screen, *, li
                         screen.notice(f"{heading} → {happening.model}, delay {happening.delay_ms} ms")
                     _collect(result, happening)
                     screen.show(happening)
+    except ClientError:
+        if conversation.connected or not signals:
+            raise  # else the user got tired of waiting: that is no fault
     finally:
         if result.model:
             _write(result, job.outputs, screen)
@@ -134,7 +137,8 @@ def _ending_on_signals(conversation: Conversation, screen: Screen) -> Iterator[l
     def on_signal(number: int) -> None:
         seen.append(number)
         if len(seen) == 1:
-            screen.notice("Ending: waiting for the last words. Ctrl-C again ends at once.")
+            if conversation.connected:
+                screen.notice("Ending: waiting for the last words. Ctrl-C again ends at once.")
             conversation.stop()
         else:
             task.cancel()

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from client import protocol
 from client.errors import Busy, ClientError, Lost, Unreachable
-from client.protocol import Done, Event, Final, Options, Partial, Ready, SpeechStopped
+from client.protocol import Done, Event, Final, Options, Partial, Ready
 from client.source import Chunk, Source
 from client.stream import Stream, connect
 
@@ -141,6 +141,7 @@ class Conversation:
         connect: Callable[..., Awaitable[Stream]] = connect,
     ):
         self.source = source
+        self.connected = False  # has there been a connection yet?
         self._url = url
         self._options = replace(
             options or Options(),
@@ -172,19 +173,18 @@ class Conversation:
 
     async def happenings(self) -> AsyncIterator[Happening]:
         """Events in source time and notices, until and with `Done`. Raises ClientError."""
-        connected_before = False
         while True:
             try:
                 stream = await self._open_stream()
             except (Unreachable, Busy) as error:
-                if isinstance(error, Unreachable) and not connected_before:
+                if isinstance(error, Unreachable) and not self.connected:
                     raise
                 yield (retrying := self._retrying(error))
                 await self._pause(retrying.wait_s)
                 continue
-            if connected_before:
+            if self.connected:
                 yield Reconnected(self._replay.length_ms)
-            connected_before = True
+            self.connected = True
             since_s = asyncio.get_running_loop().time()
             try:
                 async for event in self._carry(stream):
@@ -276,7 +276,10 @@ class Conversation:
     # ------------------------------------------------------------ events
 
     def _take(self, event: Event) -> Event:
-        """Move the event to the source's time and numbering, and remember what the server has heard."""
+        """Move the event to the source's time and numbering, and remember what the model has heard.
+
+        Words alone tell that: the gate announces the end of speech long before the model gets there.
+        """
         event = protocol.move_times(event, self._clock.to_source_ms)
         match event:
             case Ready():
@@ -289,8 +292,6 @@ class Conversation:
                 event = self._renumber(event)
                 self._open.pop(event.channel, None)
                 self._replay.heard(event.end_ms)
-            case SpeechStopped():
-                self._replay.heard(event.at_ms)
             case Done():
                 event = replace(event, utterances=self._first_utterance + event.utterances)
         return event

@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _demo(Path(args.file) if args.file else None, args.url or None)
     except ClientError as error:
-        print(f"demo: {error}", file=sys.stderr)
+        print(f"demo: {error.advice()}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED

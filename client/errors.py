@@ -12,10 +12,18 @@ EXIT_INTERRUPTED = 130
 
 
 class ClientError(Exception):
-    """Base of all; `str(error)` is one readable line."""
+    """Base of all; `str(error)` is one readable line, `hint` what to do about it when nothing else helps."""
 
     exit_code = EXIT_LOST
     retry = False  # may the same stream succeed on a new connection?
+
+    def __init__(self, message: str, hint: str = ""):
+        super().__init__(message)
+        self.hint = hint
+
+    def advice(self) -> str:
+        """The line and the hint."""
+        return f"{self} {self.hint}".rstrip()
 
 
 class BadInput(ClientError):

@@ -78,18 +78,15 @@ class Screen:
                     + (f" ({happening.reason})." if happening.reason else "."),
                     "yellow",
                 )
-            case Warned() | Failed():
+            case Warned() | Failed(fatal=False):
                 self.notice(f"The server says: {happening.message} [{happening.code}]", "yellow")
             case Done():
                 self._partials.clear()
 
     def notice(self, text: str, style: str = "dim") -> None:
         """A line that is no caption."""
-        self._err.print(Text(printable(text), style=style))
-
-    def line(self, text: Text) -> None:
-        """A styled line among the captions."""
-        self._err.print(text)
+        # Where lines are not looked at but kept, they stay whole.
+        self._err.print(Text(printable(text), style=style), soft_wrap=not self._err.is_terminal)
 
     def _final(self, final: Final) -> None:
         if not final.text.strip():
@@ -105,7 +102,7 @@ class Screen:
         self._retrying = retrying
         self._partials.clear()
         if not again or self._live is None:
-            self.notice(f"{retrying.why} Trying again in {retrying.wait_s:.0f} s.", "yellow")
+            self.notice(f"{retrying.why} Trying again in {max(1, round(retrying.wait_s))} s.", "yellow")
 
     # ------------------------------------------------------------ the live part
 

@@ -135,7 +135,7 @@ async def connect(
     except TimeoutError:
         raise Unreachable(f"{_place(address)} did not answer within {open_timeout_s:g} s.") from None
     except OSError as error:
-        raise Unreachable(_no_server(address, error)) from None
+        raise _no_server(address, error) from None
     return Stream(socket)
 
 
@@ -148,19 +148,21 @@ def _place(address: str) -> str:
     return f"{parts.scheme}://{parts.netloc}{parts.path}"
 
 
-def _no_server(address: str, error: OSError) -> str:
+def _no_server(address: str, error: OSError) -> Unreachable:
     reason = error.strerror or str(error)
     if isinstance(error, ConnectionRefusedError) or "Connect call failed" in str(error):
         reason = "nothing listens there"
     hint = "Start one with `voxwire serve`, or" if _is_loopback(address) else "Is it running? Otherwise"
-    return f"No server at {_place(address)}: {reason}. {hint} name another with --url."
+    return Unreachable(f"No server at {_place(address)}: {reason}.", f"{hint} name another with --url.")
 
 
 def _refusal(error: InvalidStatus, address: str) -> ClientError:
     status = error.response.status_code
     said = _said(error.response.body)
     if status == 401:
-        return Unauthorized(f"The server wants a valid API key (401{said}). Pass --key or set VOXWIRE_KEY.")
+        return Unauthorized(
+            f"The server wants a valid API key (401{said}).", "Pass --key or set VOXWIRE_KEY."
+        )
     if status == 503:
         wait_s = retry_after_s(error.response.headers.get("Retry-After"))
         return Busy(f"The server is busy (503{said}).", wait_s)

@@ -142,8 +142,10 @@ def test_a_lost_connection_goes_on_with_true_times_and_nothing_lost(scripted):
 
 def test_what_was_never_spoken_of_is_sent_again(scripted):
     async def breaks(seen):
+        await seen.say(READY)
         await seen.hear(2 * SECOND)
-        seen.socket.transport.abort()
+        await seen.say({"type": "speech_stopped", "at_ms": 1900, "channel": 0})
+        await seen.socket.close(1001)
 
     server, happenings, error = converse(scripted, lambda: Tape(3), breaks, listen_to_the_end)
     assert error is None

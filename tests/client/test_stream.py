@@ -1,4 +1,5 @@
 import asyncio
+import re
 import socket
 
 import pytest
@@ -71,7 +72,7 @@ def refused(scripted, refusal):
         (
             Refusal(401),
             Unauthorized,
-            r"The server wants a valid API key \(401\). Pass --key or set VOXWIRE_KEY.",
+            r"^The server wants a valid API key \(401\). Pass --key or set VOXWIRE_KEY.$",
         ),
         (
             Refusal(503, {"error": {"code": "at_capacity", "message": "All slots are in use."}}),
@@ -85,8 +86,9 @@ def refused(scripted, refusal):
     ],
 )
 def test_refusals_in_words(scripted, refusal, error, sentence):
-    with pytest.raises(error, match=sentence):
+    with pytest.raises(error) as caught:
         asyncio.run(refused(scripted, refusal)())
+    assert re.search(sentence, caught.value.advice())
 
 
 def test_busy_carries_what_the_server_asked_for(scripted):
@@ -115,8 +117,9 @@ def test_nobody_listens():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"ws://127.0.0.1:{free.getsockname()[1]}/v1/stream"
-        with pytest.raises(Unreachable, match=r"nothing listens there.*voxwire serve.*--url"):
+        with pytest.raises(Unreachable, match=r"nothing listens there\.$") as caught:
             asyncio.run(connect(url))
+    assert "voxwire serve" in caught.value.hint
 
 
 def test_nobody_answers():
