@@ -47,7 +47,7 @@ def viterbi(scores: np.ndarray, optional: np.ndarray) -> np.ndarray:
     path = np.zeros(frames, np.int32)
     for t in range(frames - 1, -1, -1):
         path[t] = state
-        state -= steps[t, state]
+        state -= int(steps[t, state])
     return path
 
 
@@ -159,4 +159,7 @@ def _report(folder: Path, items: list[dict]) -> None:
     scores = [x["score"] for x in items if "score" in x]
     spread = np.percentile(scores, [5, 25, 50, 75, 95]).round(2) if scores else []
     kept = sum("words" in x for x in items)
-    print(f"{folder.name}: {kept} of {len(items)} utterances have times, scores at 5 to 95 %: {spread}", flush=True)
+    print(
+        f"{folder.name}: {kept} of {len(items)} utterances have times, scores at 5 to 95 %: {spread}",
+        flush=True,
+    )

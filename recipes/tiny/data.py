@@ -177,7 +177,9 @@ class Sequences:
     def _pause(self, r: np.random.Generator, take: Take) -> None:
         """Mostly short; a long one may hold a noise as loud as speech, which must give no words."""
         kind = r.random()
-        seconds = r.uniform(0.03, 0.5) if kind < 0.87 else r.uniform(0.5, 2) if kind < 0.96 else r.uniform(2, 5)
+        seconds = (
+            r.uniform(0.03, 0.5) if kind < 0.87 else r.uniform(0.5, 2) if kind < 0.96 else r.uniform(2, 5)
+        )
         if "noise" in self.kinds and seconds > 0.5 and r.random() < 0.5 and take.left > 0:
             burst = self.noises.draw(r, min(int(seconds * RATE), take.left)) * 10 ** r.uniform(-3, -0.8)
             take.audio[take.at : take.at + len(burst)] += burst

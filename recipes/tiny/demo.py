@@ -53,7 +53,11 @@ def make(folder: Path, seed: int = 0) -> None:
         audio, start_s, end_s = say(flite, text)
         begin_ms = at / corpus.RATE * 1000
         utterances.append(
-            {"text": text, "start_ms": round(begin_ms + start_s * 1000), "end_ms": round(begin_ms + end_s * 1000)}
+            {
+                "text": text,
+                "start_ms": round(begin_ms + start_s * 1000),
+                "end_ms": round(begin_ms + end_s * 1000),
+            }
         )
         append(audio)
         append(np.zeros(int(r.uniform(*PAUSE_S) * corpus.RATE)))

@@ -5,18 +5,22 @@ import ctypes as C
 import numpy as np
 
 from recipes.tiny.speech import Speech
+from recipes.tiny.spell import words
 
 ACCENTS = [
     *["en-us"] * 6,
-    *["en-gb"] * 3,
+    *["en"] * 3,  # British
     *["en-us-nyc", "en-gb-x-rp", "en-gb-scotland", "en-029", "en-gb-x-gbclan"],
 ]
-VARIANTS = (
-    " m1 m2 m3 m4 m5 m6 m7 m8 f1 f2 f3 f4 f5 klatt klatt2 klatt3 klatt4 klatt6 Alex Alicia Andrea Andy Annie "
-    "Denis Diogo Gene Henrique Hugo Lee Marco Mario Michael Mike Nguyen adam anika aunty belinda benjamin "
-    "boris caleb david ed edward grandma grandpa gustave iven john linda marcelo max michel miguel norbert "
-    "pablo paul pedro quincy rob robert sandro shelby steph travis victor zac croak whisper"
-).split(" ")
+VARIANTS = [
+    "",
+    *words(
+        "m1 m2 m3 m4 m5 m6 m7 m8 f1 f2 f3 f4 f5 klatt klatt2 klatt3 klatt4 klatt6 Alex Alicia Andrea Andy Annie "
+        "Denis Diogo Gene Henrique Hugo Lee Marco Mario Michael Mike Nguyen adam anika aunty belinda benjamin "
+        "boris caleb david ed edward grandma grandpa gustave iven john linda marcelo max michel miguel norbert "
+        "pablo paul pedro quincy rob robert sandro shelby steph travis victor zac croak whisper"
+    ),
+]
 PAUSE = "_"
 # Names that differ in spelling more than in sound; the rest keep espeak's own.
 SAME_PHONE = {

@@ -22,7 +22,9 @@ def speak(batch: list[tuple[list[str], float]], voice: str) -> Iterator[Speech |
     """(words, stretch) of each utterance -> its speech, None where festival made other words of it."""
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder, "run.scm")
-        script.write_text(f"(voice_{VOICES[voice]})\n" + "".join(_commands(folder, *x) for x in enumerate(batch)))
+        script.write_text(
+            f"(voice_{VOICES[voice]})\n" + "".join(_commands(folder, *x) for x in enumerate(batch))
+        )
         subprocess.run(["festival", "-b", script], capture_output=True, timeout=TIMEOUT_S, check=False)
         for i, (words, _) in enumerate(batch):
             yield _read(Path(folder, f"{i}.wav"), Path(folder, f"{i}.words"), len(words))

@@ -51,7 +51,9 @@ class Flite:
             self._voices[name] = register(None)
         return self._voices[name]
 
-    def speak(self, words: list[str], voice: str, stretch=1.0, pitch_hz: float | None = None) -> Speech | None:
+    def speak(
+        self, words: list[str], voice: str, stretch=1.0, pitch_hz: float | None = None
+    ) -> Speech | None:
         """Words in lower case -> speech; None where flite made other words of them."""
         lib, handle = self._lib, self._voice(voice)
         features = C.cast(handle, C.POINTER(C.c_void_p))[1]

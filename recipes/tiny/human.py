@@ -32,7 +32,9 @@ def check_speakers(train: Iterable[dict], dev: Iterable[dict]) -> None:
     measured = {
         x["speaker"]
         for x in dev
-        if isinstance(x.get("speaker"), str) and "unknown" not in x["speaker"] and "seen_speaker" not in x["group"]
+        if isinstance(x.get("speaker"), str)
+        and "unknown" not in x["speaker"]
+        and "seen_speaker" not in x["group"]
     }
     both = measured & {x.get("speaker") for x in train}
     if both:
@@ -95,7 +97,12 @@ def _add(writer: corpus.Writer, utterance: list[tuple[dict, np.ndarray]], name: 
     writer.add(
         np.concatenate(parts[:-1]),
         text=" ".join(normalise(row["text"]) for row, _ in utterance),
-        spoken=" ".join(row["text"] for row, _ in utterance),
+        spoken=" ".join(_spoken(row) for row, _ in utterance),
         voice=speaker,
         domain=name,
     )
+
+
+def _spoken(row: dict) -> str:
+    """The text as it was said: only where the source marks letters by capitals does a capital mean a letter."""
+    return row["text"] if row.get("text_style") == "letters" else normalise(row["text"])

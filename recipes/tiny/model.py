@@ -1,7 +1,7 @@
 """The architecture of Voxtral Realtime at any size with native tensor names, for training.
 
-The forward pass uses block-local attention that equals the sliding window; a sequence must be a multiple of both windows
-long. `greedy` decodes token by token with a cache.
+The forward pass uses block-local attention that equals the sliding window; a sequence must be a multiple of
+both windows long. `greedy` decodes token by token with a cache.
 """
 
 import math
@@ -237,7 +237,10 @@ class Embedding(nn.Module):
         factor = p["multimodal"]["whisper_model_args"]["downsample_args"]["downsample_factor"]
         self.tok_embeddings = nn.Embedding(p["vocab_size"], p["dim"])
         self.whisper_encoder = Encoder(e)
-        wide, out = nn.Linear(e["dim"] * factor, p["dim"], bias=False), nn.Linear(p["dim"], p["dim"], bias=False)
+        wide, out = (
+            nn.Linear(e["dim"] * factor, p["dim"], bias=False),
+            nn.Linear(p["dim"], p["dim"], bias=False),
+        )
         self.audio_language_projection = nn.Sequential(wide, nn.GELU(), out)
         self.factor = factor
 

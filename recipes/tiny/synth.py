@@ -11,7 +11,7 @@ import soxr
 from recipes.tiny import corpus, espeak, festival, flite, texts
 from recipes.tiny.speech import Speech
 
-HELD_OUT = {"flite-rms", "festival-ked", "en-us+f5", "en-gb+m8"}
+HELD_OUT = {"flite-rms", "festival-ked", "en-us+f5", "en+m8"}
 ENGINES = {"espeak": 5.0, "flite": 4.0, "festival": 0.7}
 MAX_SECONDS = 20
 PART_HOURS = 0.25
@@ -45,7 +45,7 @@ class Cast:
             variant = r.choice(espeak.VARIANTS)
             voice = r.choice(espeak.ACCENTS) + ("+" + variant if variant else "")
             if self.held_out:
-                voice = r.choice([v for v in sorted(HELD_OUT) if v.startswith("en-")])
+                voice = r.choice([v for v in sorted(HELD_OUT) if v.startswith("en")])
             if (voice in HELD_OUT) == self.held_out:
                 break
         speed, pitch, span = r.uniform(110, 220), r.uniform(20, 80), r.uniform(20, 80)

@@ -5,22 +5,20 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from recipes.tiny.spell import ONES, cardinal, digits, normalise, ordinal
+from recipes.tiny.spell import ONES, cardinal, digits, normalise, ordinal, words
 
 MAX_WORDS = 24
 LETTERS = list("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
-MONTHS = (
-    "january february march april may june july august september october november december"
-).split()
-DAYS = "monday tuesday wednesday thursday friday saturday sunday".split()
-CONTROL = "enter erase rubout start stop go help no yes repeat".split()
-COMMANDS = (
+MONTHS = words("january february march april may june july august september october november december")
+DAYS = words("monday tuesday wednesday thursday friday saturday sunday")
+CONTROL = words("enter erase rubout start stop go help no yes repeat")
+COMMANDS = words(
     "yes no up down left right on off stop go forward backward follow learn visual bed bird cat dog happy "
     "house marvin sheila tree wow start pause play next previous open close cancel help repeat back enter "
     "exit home menu mute louder quieter volume light lights lamp music radio alarm timer okay delete save "
     "send call answer hang hold enable disable upwards downwards robot search reset continue undo select "
     "erase rubout accept decline record resume redial transfer unmute"
-).split()
+)
 PHRASES = """
 turn on the {thing}|turn off the {thing}|switch the {thing} on|switch the {thing} off|turn the volume up
 turn the volume down|set the volume to {num}|set a timer for {num} minutes|set an alarm for {time}
@@ -59,24 +57,24 @@ have you tried turning it off and on again|it does not work|how long will it tak
 it takes about {num} minutes|my password does not work|i forgot my password|thanks a lot
 """
 SLOTS = {
-    "thing": "light lights lamp radio television heating fan music alarm camera heater oven printer".split(),
-    "room": [*"kitchen bedroom bathroom garage office washroom hall garden".split(), "living room"],
-    "qty": "volume heat temperature sound brightness lights".split(),
-    "item": (
+    "thing": words("light lights lamp radio television heating fan music alarm camera heater oven printer"),
+    "room": [*words("kitchen bedroom bathroom garage office washroom hall garden"), "living room"],
+    "qty": words("volume heat temperature sound brightness lights"),
+    "item": words(
         "shoes socks newspaper juice bill invoice order account phone contract card ticket milk bread book "
         "keys address"
-    ).split(),
-    "name": (
+    ),
+    "name": words(
         "john mary peter anna david susan michael linda robert karen james lisa thomas sarah daniel emma paul "
         "laura mark julia frank helen george alice henry rose steven nancy smith brown miller wilson jones "
         "taylor clark lewis walker young"
-    ).split(),
-    "street": (
+    ),
+    "street": words(
         "main oak park lake hill church river maple high garden forbes center walnut fifth penn market"
-    ).split(),
-    "kind": "street avenue road lane drive court place boulevard".split(),
+    ),
+    "kind": words("street avenue road lane drive court place boulevard"),
     "city": [
-        *"pittsburgh boston chicago london dallas denver seattle paris berlin cleveland austin".split(),
+        *words("pittsburgh boston chicago london dallas denver seattle paris berlin cleveland austin"),
         "new york",
     ],
 }
@@ -116,7 +114,13 @@ def time(r: random.Random) -> str:
 def date(r: random.Random) -> str:
     day, month = r.randint(1, 31), r.choice(MONTHS)
     year = r.choice(
-        ["", "", f" nineteen {number(r, 10, 99)}", f" two thousand {number(r, 1, 30)}", f" twenty {number(r, 10, 30)}"]
+        [
+            "",
+            "",
+            f" nineteen {number(r, 10, 99)}",
+            f" two thousand {number(r, 1, 30)}",
+            f" twenty {number(r, 10, 30)}",
+        ]
     )
     return r.choice(
         [
@@ -208,7 +212,15 @@ DOMAINS: dict[str, Callable[[random.Random], str]] = {
     "spell": spelled,
     "phrases": phrase,
 }
-MIX = {"digits": 2.5, "phone": 1.5, "numbers": 2.0, "commands": 3.0, "alnum": 1.2, "spell": 0.8, "phrases": 5.0}
+MIX = {
+    "digits": 2.5,
+    "phone": 1.5,
+    "numbers": 2.0,
+    "commands": 3.0,
+    "alnum": 1.2,
+    "spell": 0.8,
+    "phrases": 5.0,
+}
 
 
 def sample(r: random.Random, mix: dict[str, float], pool: Sequence[str] = ()) -> tuple[str, str]:

@@ -1,7 +1,8 @@
-"""A small byte-level BPE in the layout of tekken.json: ids below SPECIALS are control tokens, then come byte strings."""
+"""A small byte-level BPE in the layout of tekken.json: control tokens below SPECIALS, then byte strings."""
 
 import base64
 import collections
+import itertools
 import json
 import re
 from collections.abc import Iterable
@@ -55,7 +56,7 @@ def train(counts: dict[str, int], merges: int) -> list[bytes]:
     for _ in range(merges):
         pairs: collections.Counter = collections.Counter()
         for parts, n in words:
-            for pair in zip(parts, parts[1:], strict=False):
+            for pair in itertools.pairwise(parts):
                 pairs[pair] += n
         if not pairs:
             break
@@ -118,7 +119,7 @@ class Tokenizer:
     def _bpe(self, piece: bytes) -> list[int]:
         parts = [bytes([b]) for b in piece]
         while len(parts) > 1:
-            joined = [self._ranks.get(a + b) for a, b in zip(parts, parts[1:], strict=False)]
+            joined = [self._ranks.get(a + b) for a, b in itertools.pairwise(parts)]
             known = [(rank, i) for i, rank in enumerate(joined) if rank is not None]
             if not known:
                 break

@@ -57,7 +57,9 @@ class Trainer:
         self.optimisers = optimisers(model, muon_lr, adam_lr)
         self.base_lrs = (muon_lr, adam_lr)
 
-    def step(self, batch: Batch, lr_factor: float = 1.0, aux_weight: float = 0.3, aux_only: bool = False) -> dict:
+    def step(
+        self, batch: Batch, lr_factor: float = 1.0, aux_weight: float = 0.3, aux_only: bool = False
+    ) -> dict:
         """One update -> the losses by name."""
         losses = self._losses(batch, aux_weight, aux_only)
         loss = losses["aux"] if aux_only else losses["text"] + aux_weight * losses.get("aux", 0)
@@ -81,7 +83,9 @@ class Trainer:
             losses["aux"] = F.cross_entropy(logits, batch.phones.flatten(), ignore_index=IGNORE)
         if not aux_only:
             logits = self.model.decode(self.model.adapt(frames), batch.tokens, batch.delay)
-            losses["text"] = F.cross_entropy(logits.flatten(0, 1), batch.targets.flatten(), ignore_index=IGNORE)
+            losses["text"] = F.cross_entropy(
+                logits.flatten(0, 1), batch.targets.flatten(), ignore_index=IGNORE
+            )
         return losses
 
     def save(self, path: Path) -> None:
@@ -117,9 +121,9 @@ class Trainer:
         self.step_number = saved["step"]
 
 
-def lr_factor(run_steps: int, done: float, decay: float) -> float:
+def lr_factor(steps: int, done: float, decay: float) -> float:
     """Linear warm-up, constant, and linear to 0 over the last `decay` of the phase; done in 0..1."""
-    warm = min(1.0, (run_steps + 1) / WARM_UP_STEPS)
+    warm = min(1.0, (steps + 1) / WARM_UP_STEPS)
     return warm * min(1.0, (1 - done) / decay) if decay else warm
 
 
@@ -203,7 +207,7 @@ def _loop(trainer: Trainer, phase: Phase, sequences: Sequences, log: Log | None,
         done = progress(phase, steps, seconds)
         if done >= 1:
             return
-        factor = lr_factor(steps, done, phase.decay)
+        factor = lr_factor(trainer.step_number, done, phase.decay)
         batch = sequences.at(trainer.step_number)
         aux_only = trainer.step_number < phase.aux_only_steps
         losses = trainer.step(batch, factor, phase.aux_weight, aux_only)

@@ -1,10 +1,10 @@
-"""tekken.json and phones.json from the corpora that there are."""
+"""tekken.json and phones.json: what the decoder writes and what the auxiliary head names."""
 
 import collections
 import json
 from pathlib import Path
 
-from recipes.tiny import corpus, tokenizer
+from recipes.tiny import tokenizer
 from recipes.tiny.espeak import PAUSE
 
 VOCABULARY = 1280
@@ -18,14 +18,15 @@ def phone_names(items: list[dict]) -> list[str]:
     return [PAUSE, *names]
 
 
-def build(folders: list[Path], out: Path) -> None:
-    """Writes out/tekken.json and out/phones.json."""
-    items = [x for folder in folders for x in corpus.read_index(folder)]
-    counts = tokenizer.count_pieces(x["text"] for x in items)
+def build(items: list[dict], more_texts: list[str], out: Path) -> None:
+    """Writes out/tekken.json and out/phones.json from the index of a synthetic corpus and further texts."""
+    counts = tokenizer.count_pieces([*(x["text"] for x in items), *more_texts])
     tokenizer.save(tokenizer.train(counts, VOCABULARY - tokenizer.SPECIALS - 256), out / "tekken.json")
     names = phone_names(items)
     (out / "phones.json").write_text(json.dumps(names))
     made = tokenizer.Tokenizer(out / "tekken.json")
-    words = [w for x in items for w in x["text"].split()]
-    per_word = sum(len(made.word(w)) for w in words) / len(words)
-    print(f"vocabulary {made.size}, {per_word:.2f} tokens a word, {len(names)} phones", flush=True)
+    for name, texts in (("synthetic", [x["text"] for x in items]), ("further", more_texts)):
+        words = [w for text in texts for w in text.split()]
+        per_word = sum(len(made.word(w)) for w in words) / max(1, len(words))
+        print(f"vocabulary {made.size}: {per_word:.2f} tokens a word in the {name} texts", flush=True)
+    print(f"{len(names)} phones: {' '.join(names)}", flush=True)

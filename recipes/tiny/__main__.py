@@ -1,0 +1,161 @@
+"""python -m recipes.tiny STAGE ...: one command a stage, and `all` for the whole way from texts to the bundle."""
+
+import argparse
+import json
+import random
+import sys
+from pathlib import Path
+
+import torch
+
+from recipes.tiny import (
+    align,
+    corpus,
+    demo,
+    evaluate,
+    export,
+    heldout,
+    human,
+    plan,
+    synth,
+    texts,
+    train,
+    vocabulary,
+)
+from recipes.tiny.spell import normalise
+from recipes.tiny.tokenizer import Tokenizer
+
+FURTHER_SENTENCES = 8000
+
+
+def _pool(a: argparse.Namespace) -> list[str]:
+    return texts.sentences(a.text, skip=plan.RARE_TEXTS)
+
+
+def synth_stage(a: argparse.Namespace) -> None:
+    folder = a.out / "corpus"
+    common = {"workers": a.workers}
+    synth.synthesise(folder / "domain", plan.DOMAIN_HOURS * a.scale, plan.DOMAIN_MIX, seed=a.seed, **common)
+    synth.synthesise(
+        folder / "open", plan.OPEN_HOURS * a.scale, plan.OPEN_MIX, _pool(a), seed=a.seed + 1, **common
+    )
+
+
+def human_stage(a: argparse.Namespace) -> None:
+    rows = human.read_manifest(a.speech / "train")
+    human.check_speakers(rows, human.read_manifest(a.speech / "dev"))
+    human.convert(a.speech / "train", a.out / "corpus" / "human", seed=a.seed)
+
+
+def vocabulary_stage(a: argparse.Namespace) -> None:
+    pool = _pool(a)
+    more = random.Random(a.seed).sample(pool, min(FURTHER_SENTENCES, len(pool)))
+    said = (normalise(x["text"]) for x in corpus.read_index(a.out / "corpus" / "human"))
+    vocabulary.build(corpus.read_index(a.out / "corpus" / "domain"), [*more, *filter(None, said)], a.out)
+
+
+def train_stage(a: argparse.Namespace) -> None:
+    for phase in plan.PHASES:
+        if (a.out / "run" / f"{phase.name}.pt").exists():
+            print(f"phase {phase.name} is done", flush=True)
+            continue
+        checkpoint = train.train(phase, a.out, a.speech / "noise")
+        if phase.name in plan.ALIGN_AFTER:
+            _align(a, checkpoint)
+
+
+def _align(a: argparse.Namespace, checkpoint: Path) -> None:
+    phones = json.loads((a.out / "phones.json").read_text())
+    align.align(checkpoint, phones, a.out / "corpus" / "human")
+
+
+def align_stage(a: argparse.Namespace) -> None:
+    _align(a, a.checkpoint or _last(a))
+
+
+def _last(a: argparse.Namespace) -> Path:
+    return a.out / "run" / f"{plan.PHASES[-1].name}.pt"
+
+
+def export_stage(a: argparse.Namespace) -> None:
+    export.export(a.checkpoint or _last(a), a.out / "tekken.json", a.bundle or a.out / "bundle")
+
+
+def evaluate_stage(a: argparse.Namespace) -> None:
+    """Prints one table for each folder of clips, with a column per delay."""
+    torch.set_num_threads(a.workers)
+    checkpoint = a.checkpoint or a.out / "bundle"
+    tekken = checkpoint / "tekken.json" if checkpoint.is_dir() else a.out / "tekken.json"
+    model, tokenizer = export.load(checkpoint), Tokenizer(tekken)
+    for folder in a.clips or [a.speech / "dev", a.out / "heldout"]:
+        scored = {d: evaluate.evaluate(model, tokenizer, folder, d) for d in (ms // 80 for ms in a.delays_ms)}
+        print(f"\n{folder.name}\n\n{evaluate.table(scored)}", flush=True)
+        if a.transcripts:
+            evaluate.write(scored, a.transcripts.with_name(f"{a.transcripts.stem}_{folder.name}.jsonl"))
+
+
+def heldout_stage(a: argparse.Namespace) -> None:
+    print(heldout.make(a.out, seed=a.seed), "clips in", a.out)
+
+
+def demo_stage(a: argparse.Namespace) -> None:
+    demo.make(a.out, seed=a.seed)
+
+
+def all_stage(a: argparse.Namespace) -> None:
+    for stage in (synth_stage, human_stage, vocabulary_stage, train_stage, export_stage):
+        stage(a)
+    heldout.make(a.out / "heldout")
+    evaluate_stage(a)
+
+
+STAGES = {
+    "synth": (synth_stage, "make the synthetic corpora out/corpus/domain and out/corpus/open"),
+    "human": (human_stage, "convert the recordings of speech/train to out/corpus/human"),
+    "vocabulary": (vocabulary_stage, "make out/tekken.json and out/phones.json"),
+    "train": (train_stage, "run the phases of plan.py, with the alignments between them"),
+    "align": (align_stage, "find word times in out/corpus/human with a checkpoint"),
+    "export": (export_stage, "write a checkpoint as params.json, consolidated.safetensors, tekken.json"),
+    "evaluate": (evaluate_stage, "word error rates of a checkpoint or an exported folder"),
+    "heldout": (heldout_stage, "make the clips in voices that training never hears, with a manifest.jsonl"),
+    "demo": (demo_stage, "make demo.wav and demo.json"),
+    "all": (all_stage, "everything from synth to evaluate"),
+}
+
+
+def _arguments(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m recipes.tiny", description=__doc__)
+    stages = parser.add_subparsers(dest="stage", required=True)
+    for name, (_, about) in STAGES.items():
+        p = stages.add_parser(name, help=about, description=about)
+        p.add_argument("--out", type=Path, required=True, help="folder of everything that is made")
+        p.add_argument(
+            "--speech", type=Path, help="folder with train/, dev/ and noise/, a manifest.jsonl in each"
+        )
+        p.add_argument("--text", type=Path, help="folder of .txt files, a sentence a line")
+        p.add_argument("--seed", type=int, default=plan.SEED if name not in ("heldout", "demo") else 0)
+        p.add_argument("--workers", type=int, default=2, help="processes or threads")
+        p.add_argument("--scale", type=float, default=1.0, help="share of the planned hours to synthesise")
+        p.add_argument("--checkpoint", type=Path, help=".pt file or exported folder, default: the last")
+        p.add_argument("--bundle", type=Path, help="where to export to, default: out/bundle")
+        p.add_argument("--clips", type=Path, nargs="*", help="folders with a manifest.jsonl to evaluate on")
+        p.add_argument("--delays-ms", type=int, nargs="*", default=[480])
+        p.add_argument("--transcripts", type=Path, help="write what was heard, a file per folder of clips")
+    a = parser.parse_args(argv)
+    for need, users in (("speech", ("human", "train", "all")), ("text", ("synth", "vocabulary", "all"))):
+        if a.stage in users and getattr(a, need) is None:
+            parser.error(f"{a.stage} needs --{need}")
+    if a.stage == "evaluate" and not a.clips and not a.speech:
+        parser.error("evaluate needs --speech or --clips")
+    if any(ms <= 0 or ms % 80 for ms in a.delays_ms):
+        parser.error("delays are positive multiples of 80 ms")
+    return a
+
+
+def main(argv: list[str]) -> None:
+    a = _arguments(argv)
+    STAGES[a.stage][0](a)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,134 @@
+import numpy as np
+import pytest
+import torch
+
+from recipes.tiny import augment
+from recipes.tiny.data import IGNORE, LEFT_TOKENS, Sequences, Take, stream_targets
+from recipes.tiny.mel import FLOOR, MELS_PER_TICK, TICK_SAMPLES, log_mel
+from recipes.tiny.tokenizer import BOS, PAD, WORD
+
+
+class OneTokenAWord:
+    def word(self, word):
+        return [100 + ord(c) for c in word]
+
+
+def test_a_word_is_written_from_the_slot_it_ends_in():
+    # ends at 0.25 s: slot 3 covers 0.24 to 0.32 s
+    assert stream_targets([("a", 0.25)], 6, OneTokenAWord()) == [PAD, PAD, PAD, WORD, 197, PAD]
+
+
+def test_words_that_are_ready_together_share_a_marker():
+    assert stream_targets([("b", 0.05), ("a", 0.01)], 4, OneTokenAWord()) == [WORD, 197, 198, PAD]
+
+
+def test_a_word_that_ends_while_another_is_written_waits_for_its_own_marker():
+    got = stream_targets([("ab", 0.01), ("c", 0.09)], 7, OneTokenAWord())
+    assert got == [WORD, 197, 198, WORD, 199, PAD, PAD]
+
+
+def numpy_log_mel(audio: np.ndarray) -> np.ndarray:
+    """The features by definition, frame by frame: [128, frames]."""
+
+    def to_hz(m):
+        return m * 200 / 3 if m < 15 else 1000 * 6.4 ** ((m - 15) / 27)
+
+    top = 15 + 27 * np.log(8) / np.log(6.4)
+    edges = [to_hz(m) for m in np.linspace(0, top, 130)]
+    bank = np.zeros((128, 201))
+    for b in range(128):
+        low, mid, high = edges[b : b + 3]
+        for k in range(201):
+            hz = k * 40
+            bank[b, k] = max(0, min((hz - low) / (mid - low), (high - hz) / (high - mid))) * 2 / (high - low)
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(400) / 400)
+    padded = np.concatenate([np.zeros(200), audio, np.zeros(400)])
+    out = []
+    for m in range((len(audio) - 40) // 160):
+        power = np.abs(np.fft.rfft(padded[160 * m : 160 * m + 400] * window)) ** 2
+        out.append((np.log10(np.maximum(bank @ power, 10**-6.5)) + 4) / 4)
+    return np.array(out).T
+
+
+def test_features_equal_their_definition():
+    r = np.random.default_rng(0)
+    audio = (r.standard_normal(TICK_SAMPLES * 3 + 40) * 0.1).astype(np.float32)
+    got = log_mel(torch.from_numpy(audio)).numpy()
+    assert got.shape == (128, 24)
+    np.testing.assert_allclose(got, numpy_log_mel(audio.astype(np.float64)), atol=2e-4)
+
+
+def test_a_sequence_begins_with_the_prompt_and_is_delayed(sequences, toy_tokenizer):
+    sequences.delays = {(9, 9): 1.0}
+    batch = sequences.at(3)
+    assert batch.mel.shape == (1, 128, 96 * MELS_PER_TICK)
+    assert batch.delay.tolist() == [9]
+    prompt = LEFT_TOKENS + 9
+    assert batch.tokens[0, : prompt + 1].tolist() == [BOS] + [PAD] * prompt
+    assert (batch.targets[0, :prompt] == IGNORE).all()
+    assert torch.equal(batch.targets[0, prompt:-1], batch.tokens[0, prompt + 1 :])
+    words = set(toy_tokenizer.decode(batch.targets[0, prompt:].tolist()).split())
+    assert words
+    assert words <= {"one", "two", "three", "four"}
+
+
+def test_batches_depend_on_seed_rank_and_step_alone(sequences):
+    first = sequences.at(5)
+    for a, b in zip(first, sequences.at(5), strict=True):
+        assert torch.equal(a, b)
+    assert not torch.equal(first.mel, sequences.at(6).mel)
+    sequences.rank = 1
+    assert not torch.equal(first.mel, sequences.at(5).mel)
+
+
+def test_phone_labels_lag_the_audio(sequences):
+    take = Take(96, sequences.phone_ids)
+    item = sequences.corpora[0].items[0]
+    take.speak(item, sequences.corpora[0].load(item))
+    names = ["_", "one", "two", "three", "four"]
+    # frame u ends at (2 u + 1) 10 ms + 12.5 ms after the padding began, and names what was heard 80 ms before
+    u = LEFT_TOKENS * 4 + round((0.15 + 0.08) / 0.02)
+    assert names[take.phones[u]] == item["text"].split()[0]
+    assert take.phones[LEFT_TOKENS * 4] == 0
+
+
+def test_a_closed_gate_is_digital_silence_to_the_tick(sequences):
+    take = Take(96, sequences.phone_ids)
+    take.audio[:] = 0.1
+    take.at = 1000
+    take.close_gate(3)
+    assert take.at == 4 * TICK_SAMPLES
+    mel = sequences._features(np.random.default_rng(0), take)[:, LEFT_TOKENS * MELS_PER_TICK :]
+    assert (mel[:, 10:30] == FLOOR).all()
+    assert (mel[:, :4] > FLOOR).any()
+    assert (mel[:, 40:48] > FLOOR).any()
+
+
+@pytest.mark.parametrize("kind", sorted(augment.KINDS))
+def test_every_augmentation_keeps_shape_and_range(sequences, kind):
+    sequences.kinds = {kind}
+    for step in range(4):
+        mel = sequences.at(step).mel
+        assert torch.isfinite(mel).all()
+        assert mel.min() >= FLOOR - 0.5
+
+
+def test_unknown_augmentation_is_refused(sequences):
+    with pytest.raises(ValueError, match="unknown augmentation echo"):
+        Sequences(sequences.corpora, None, ["_"], None, kinds=("echo",))
+
+
+def test_a_room_does_not_move_the_words():
+    r = np.random.default_rng(0)
+    click = np.zeros(4000, np.float32)
+    click[1000] = 1
+    for _ in range(5):
+        wet = augment.reverberate(click, augment.Noises().room(r))
+        assert np.abs(wet).argmax() == 1000
+
+
+def test_mu_law_keeps_8_bits():
+    x = np.linspace(-1, 1, 20001, dtype=np.float32)
+    y = augment.mu_law(x)
+    assert len(np.unique(y)) == 255
+    assert np.abs(x - y).max() < 0.03

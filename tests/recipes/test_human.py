@@ -1,0 +1,72 @@
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+from recipes.tiny import corpus, human
+
+
+def write(folder, rows):
+    folder.mkdir()
+    for row in rows:
+        row.setdefault("corpus", "an4")
+        row.setdefault("speaker", "s1")
+    (folder / "manifest.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+
+
+def clip(folder, name, seconds=1.0, rate=8000, gain=0.3):
+    noise = np.random.default_rng(0).standard_normal(int(seconds * rate)) * gain * 0.2
+    soundfile.write(folder / name, noise, rate)
+
+
+def test_broken_empty_and_silent_files_are_listed_and_left_out(tmp_path):
+    names = ["good.wav", "broken.wav", "empty.wav", "silent.wav", "missing.wav", "unwritable.wav"]
+    rows = [{"path": n, "text": "one two"} for n in names]
+    rows[-1]["text"] = "caf\u00e9"
+    write(tmp_path / "in", rows)
+    for name in ("good.wav", "unwritable.wav"):
+        clip(tmp_path / "in", name)
+    (tmp_path / "in" / "broken.wav").write_bytes(b"RIFF")
+    clip(tmp_path / "in", "empty.wav", seconds=0)
+    clip(tmp_path / "in", "silent.wav", gain=0)
+    bad = human.convert(tmp_path / "in", tmp_path / "out")
+    assert [line.split(":")[0] for line in bad] == names[1:]
+    assert (tmp_path / "out" / "left_out.txt").read_text().splitlines() == bad
+    [item] = corpus.read_index(tmp_path / "out")
+    assert (item["text"], item["samples"]) == ("one two", 16000)
+
+
+def test_capitals_are_letters_only_where_the_source_says_so(tmp_path):
+    rows = [
+        {"path": "a.wav", "text": "A B", "text_style": "letters"},
+        {"path": "a.wav", "text": "A dog", "text_style": "natural", "speaker": "s2"},
+    ]
+    write(tmp_path / "in", rows)
+    clip(tmp_path / "in", "a.wav")
+    human.convert(tmp_path / "in", tmp_path / "out")
+    assert [x["spoken"] for x in corpus.read_index(tmp_path / "out")] == ["A B", "a dog"]
+
+
+def test_short_words_of_one_speaker_are_joined(tmp_path):
+    rows = [{"path": "a.wav", "text": "one", "corpus": "fsdd", "speaker": s} for s in "pppppppqqq"]
+    write(tmp_path / "in", rows)
+    clip(tmp_path / "in", "a.wav", seconds=0.4)
+    human.convert(tmp_path / "in", tmp_path / "out")
+    items = corpus.read_index(tmp_path / "out")
+    assert sum(len(x["text"].split()) for x in items) == 10
+    assert {x["voice"] for x in items} == {"p", "q"}
+    assert len(items) < 10
+
+
+def test_a_speaker_in_both_sets_is_an_error():
+    train = [{"speaker": "ann"}, {"speaker": "bob"}]
+    human.check_speakers(train, [{"speaker": "eve", "group": "g"}])
+    human.check_speakers(train, [{"speaker": "bob", "group": "read_seen_speaker"}])
+    with pytest.raises(ValueError, match="bob"):
+        human.check_speakers(train, [{"speaker": "bob", "group": "g"}])
+
+
+def test_a_folder_without_a_manifest_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="manifest"):
+        human.read_manifest(tmp_path)

@@ -1,0 +1,63 @@
+import json
+
+import torch
+from safetensors.torch import load_file
+
+from recipes.tiny import export
+from recipes.tiny.model import Model, encoder_args, params
+from recipes.tiny.tokenizer import BOS, PAD
+from recipes.tiny.train import Trainer
+
+
+@torch.no_grad()
+def test_greedy_decoding_agrees_with_the_teacher_forced_pass(small_model, sequences):
+    mel, delay = sequences.at(0).mel, 2
+    torch.nn.init.normal_(small_model.embedding.tok_embeddings.weight)
+    audio = small_model.adapt(small_model.encode(mel))
+    tokens = small_model.greedy(audio, delay)
+    logits = small_model.decode(audio, tokens[:, :-1], torch.tensor([delay]))
+    first = 32 + delay
+    assert tokens[0, : first + 1].tolist() == [BOS] + [PAD] * first
+    assert torch.equal(tokens[:, first + 1 :], logits.argmax(-1)[:, first:])
+
+
+@torch.no_grad()
+def test_nothing_depends_on_the_future(small_model, sequences):
+    mel = sequences.at(0).mel
+    changed = mel.clone()
+    changed[:, :, 8 * 48 :] += 1
+    a, b = small_model.encode(mel), small_model.encode(changed)
+    assert torch.equal(a[:, : 4 * 48], b[:, : 4 * 48])
+    assert not torch.equal(a[:, 4 * 48 :], b[:, 4 * 48 :])
+
+
+def test_the_delay_reaches_the_decoder(small_model, sequences):
+    batch = sequences.at(0)
+    for layer in small_model.layers:
+        torch.nn.init.normal_(layer.ada_rms_norm_t_cond[2].weight)
+    audio = small_model.adapt(small_model.encode(batch.mel))
+    a, b = (small_model.decode(audio, batch.tokens, torch.tensor([d])) for d in (3, 12))
+    assert not torch.allclose(a, b)
+
+
+def test_the_bundled_shape_has_the_size_it_should():
+    p = params(1280)
+    count = sum(x.numel() for x in Model(p).parameters())
+    assert 2.5e6 < count < 3.5e6
+    assert (encoder_args(p)["sliding_window"], p["sliding_window"]) == (64, 96)
+
+
+def test_export_and_load_give_the_weights_bit_for_bit_in_half(small_model, toy, tmp_path):
+    trainer = Trainer(small_model, 0.02, 2e-3)
+    trainer.save(tmp_path / "a.pt")
+    export.export(tmp_path / "a.pt", toy / "tekken.json", tmp_path / "bundle")
+    stored = load_file(tmp_path / "bundle" / "consolidated.safetensors")
+    assert not any(name.startswith("aux") for name in stored)
+    assert "mm_streams_embeddings.embedding_module.tok_embeddings.weight" in stored
+    loaded = export.load(tmp_path / "bundle").state_dict()
+    want = {k: v for k, v in small_model.state_dict().items() if not k.startswith("aux")}
+    assert loaded.keys() == want.keys() == stored.keys()
+    for name, w in want.items():
+        assert stored[name].dtype == torch.float16
+        assert torch.equal(loaded[name], w.half().float())
+    assert json.loads((tmp_path / "bundle" / "params.json").read_text()) == small_model.p

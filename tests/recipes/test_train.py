@@ -1,0 +1,87 @@
+import socket
+
+import pytest
+import torch
+
+from recipes.tiny import train
+from recipes.tiny.optim import orthogonal
+from recipes.tiny.train import Trainer
+
+
+def weights(trainer):
+    return torch.cat([p.detach().flatten() for p in trainer.model.parameters()])
+
+
+def fresh(model_class, p, phones):
+    torch.manual_seed(0)
+    return Trainer(model_class(p, phones), 0.02, 2e-3)
+
+
+def test_a_few_steps_on_one_batch_lower_both_losses(small_model, sequences):
+    trainer, batch = Trainer(small_model, 0.02, 2e-3), sequences.at(0)
+    first = trainer.step(batch)
+    for _ in range(12):
+        last = trainer.step(batch)
+    assert last["text"] < 0.5 * first["text"]
+    assert last["aux"] < first["aux"]
+
+
+def test_aux_only_steps_leave_the_decoder_alone(small_model, sequences):
+    trainer = Trainer(small_model, 0.02, 2e-3)
+    before = small_model.embedding.tok_embeddings.weight.detach().clone()
+    losses = trainer.step(sequences.at(0), aux_only=True)
+    assert set(losses) == {"aux"}
+    assert torch.equal(before, small_model.embedding.tok_embeddings.weight)
+
+
+def test_resuming_gives_the_same_state_as_going_on(small_model, sequences, tmp_path):
+    whole = fresh(type(small_model), small_model.p, 5)
+    for _ in range(2):
+        whole.step(sequences.at(whole.step_number))
+    whole.save(tmp_path / "half.pt")
+    resumed = Trainer(type(small_model)(small_model.p, 5), 0.02, 2e-3)
+    resumed.restore(tmp_path / "half.pt")
+    assert resumed.step_number == 2
+    for trainer in (whole, resumed):
+        for _ in range(2):
+            trainer.step(sequences.at(trainer.step_number))
+    assert torch.equal(weights(whole), weights(resumed))
+
+
+def test_a_phase_runs_to_its_end_and_the_next_goes_on_from_it(toy, small_params, monkeypatch):
+    monkeypatch.setattr(train, "LOG_EVERY_S", 0)
+    monkeypatch.setattr(train, "params", small_params)
+    common = {"ranks": 1, "batch": 1, "ticks": 96}
+    run_here(train.Phase("a", {"toy": 1.0}, steps=2, aux_only_steps=1, **common), toy)
+    run_here(train.Phase("b", {"toy": 1.0}, steps=2, start="a", decay=1.0, **common), toy)
+    assert torch.load(toy / "run" / "b.pt", weights_only=True)["step"] == 4
+    assert "text" in (toy / "run" / "b.jsonl").read_text()
+
+
+def run_here(phase, out):
+    """As train.train does, without a process of its own."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    (out / "run").mkdir(exist_ok=True)
+    train.run(0, phase, out, None, port)
+
+
+def test_a_phase_without_an_end_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="needs steps or minutes"):
+        train.train(train.Phase("a", {}), tmp_path)
+
+
+def test_the_learning_rate_warms_up_and_falls_to_zero():
+    assert train.lr_factor(0, 0.0, 0.5) < 0.05
+    assert train.lr_factor(100, 0.4, 0.5) == 1
+    assert train.lr_factor(100, 0.75, 0.5) == 0.5
+    assert train.lr_factor(100, 1.0, 0.5) == 0
+
+
+def test_muon_makes_updates_nearly_orthogonal():
+    torch.manual_seed(0)
+    for shape in ((2, 20, 50), (2, 50, 20)):
+        singular = torch.linalg.svdvals(orthogonal(torch.randn(shape)))
+        assert singular.min() > 0.4
+        assert singular.max() < 1.4
