@@ -12,7 +12,6 @@ from aiohttp import web
 from realtime.config import Config
 from realtime.dialects.native import NativeDialect
 from realtime.errors import ConfigError, EngineFailed, ShuttingDown
-from realtime.events import OptionLimits
 from realtime.server import auth, http
 from realtime.server.admission import Admission
 from realtime.server.connection import FAREWELL_TIMEOUT_S, Connection, Ending
@@ -43,7 +42,6 @@ class Service:
             release_after_ms=round(config.limits.release_after_s * 1000),
             max_wait_ms=round(config.limits.max_ahead_s * 1000),
         )
-        self.option_limits = OptionLimits()
         self._connections: set[Connection] = set()
         self._draining = False
         self._all_left = asyncio.Event()
@@ -138,9 +136,10 @@ class Server:
         return EXIT_ENGINE_FAILED if self._engine.failure is not None else 0
 
     async def close(self) -> None:
-        """Close the port, then the engine: no stream may outlive it."""
-        if self._runner is not None:
-            await self._runner.cleanup()
+        """Close the port, then the engine: no stream may outlive it. Idempotent."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
         await asyncio.to_thread(self._engine.stop)
 
     def _on_signal(self, number: signal.Signals) -> None:

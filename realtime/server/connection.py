@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from dataclasses import dataclass
 
 from aiohttp import WSCloseCode, WSMsgType
@@ -39,11 +40,12 @@ class Ending:
     """Why a connection ends. `error` is told to the client first; code None means that the client is gone."""
 
     code: int | None
+    reason: str = ""  # of the close frame: an error's code
     error: VoxwireError | None = None
 
     @classmethod
     def by(cls, error: VoxwireError) -> Ending:
-        return cls(error.close_code, error)
+        return cls(error.close_code, error.code, error)
 
 
 GONE = Ending(None)
@@ -78,8 +80,12 @@ class Connection:
         self._started_s = self._heard_s = self._loop.time()
         self._first_audio_s: float | None = None
         self._waiting_since_s: float | None = None
+        self._writing_since_s: float | None = None
         self._audio_s = 0.0  # received, in stream time
         self._frames_counted = 0
+        self._due_s: deque[float] = (
+            deque()
+        )  # of every frame in the engine: when it came, or would have in real time
         self._lagging = False
         self._client_ended = False
         self._farewell: VoxwireError | None = None  # set when the server lets the stream run out
@@ -94,23 +100,28 @@ class Connection:
 
     async def run(self) -> Ending:
         """Serve until somebody ends it; every slot and task is back when this returns."""
+        writer = self._loop.create_task(self._write())
+        writer.add_done_callback(self._note_writer)
         try:
-            self._conversation.begin()
-            self._pump()
-            ending = await self._live()
-        except* VoxwireError as group:
-            ending = Ending.by(group.exceptions[0])
-        except* Exception as group:
-            log.error("session %s failed", self._session.session_id, exc_info=group)
-            ending = Ending.by(InternalError("The server failed on this stream."))
+            try:
+                self._conversation.begin()
+                self._pump()
+                ending = await self._live()
+            except* VoxwireError as group:
+                ending = Ending.by(group.exceptions[0])
+            except* Exception as group:
+                log.error("session %s failed", self._session.session_id, exc_info=group)
+                ending = Ending.by(InternalError("The server failed on this stream."))
+            finally:
+                self._conversation.close()
+            await self._say_farewell(ending, writer)
+            return ending
         finally:
-            self._conversation.close()
-        await self._say_farewell(ending)
-        return ending
+            writer.cancel()
 
     async def _live(self) -> Ending:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(work()) for work in (self._read, self._write, self._watch)]
+            tasks = [group.create_task(self._read()), group.create_task(self._watch())]
             ending = await self._ended
             for task in tasks:
                 task.cancel()
@@ -141,27 +152,35 @@ class Connection:
         except Exception as fault:
             self.fail(fault)
 
-    async def _say_farewell(self, ending: Ending) -> None:
+    async def _say_farewell(self, ending: Ending, writer: asyncio.Task) -> None:
+        """Let the writer send what is owed, then close. A client that does not read in time is cut off.
+
+        The writer is not cancelled before: the library's next write would find the cancelled wait and fail.
+        """
         if ending.code is None or self._socket.closed:
             return
         if isinstance(ending.error, SlowReader):
             self._outbox.clear()
         if ending.error is not None:
             self._tell(ending.error)
-        reason = ending.error.code.encode() if ending.error else b""
+        self._outbox.close()
         try:
             async with asyncio.timeout(FAREWELL_TIMEOUT_S):
-                while (event := self._outbox.pop()) is not None:
-                    await self._socket.send_str(self._dialect.encode(event))
-                await self._socket.close(code=ending.code, message=reason)
+                await asyncio.wait([writer])
+                await self._socket.close(code=ending.code, message=ending.reason.encode())
         except (TimeoutError, ConnectionError):
             pass
+        except asyncio.CancelledError:
+            if (
+                asyncio.current_task().cancelling()
+            ):  # else it is such a wait, cancelled with the reader's pong
+                raise
 
     # ------------------------------------------------------------ the three tasks
 
     async def _read(self) -> None:
         """Always inside receive() unless the engine is behind: only there are pings answered and losses noticed."""
-        while True:
+        while not self._ended.done():
             await self._credit.wait()
             message = await self._socket.receive()
             self._heard_s = self._loop.time()
@@ -171,18 +190,20 @@ class Connection:
             self._take(message.data)
 
     async def _write(self) -> None:
-        while True:
-            await self._outbox.wait()
+        while await self._outbox.wait():
             while (event := self._outbox.pop()) is not None:
+                self._writing_since_s = self._loop.time()
                 try:
-                    async with asyncio.timeout(self._limits.slow_reader_s):
-                        await self._socket.send_str(self._dialect.encode(event))
-                except TimeoutError:
-                    self.end(Ending.by(SlowReader("The client does not read its captions.")))
-                    return
+                    await self._socket.send_str(self._dialect.encode(event))
                 except ConnectionError:
                     self.end(GONE)
                     return
+                self._writing_since_s = None
+
+    def _note_writer(self, writer: asyncio.Task) -> None:
+        if not writer.cancelled() and (error := writer.exception()) is not None:
+            log.error("session %s failed to write", self._session.session_id, exc_info=error)
+            self.fail(error)
 
     async def _watch(self) -> None:
         """Everything that ends by the clock."""
@@ -193,9 +214,16 @@ class Connection:
                 if now >= at:
                     self.wind_down(error)
                     return  # wind_down has its own bound
+            if (
+                self._writing_since_s is not None
+                and now - self._writing_since_s >= self._limits.slow_reader_s
+            ):
+                self.end(Ending.by(SlowReader("The client does not read its captions.")))
+                return
             self._rest_if_silent(now)
-            wait_s = min((at - now for at, _ in deadlines), default=WATCH_INTERVAL_S)
-            await asyncio.sleep(min(wait_s, WATCH_INTERVAL_S))
+            await asyncio.sleep(
+                min(WATCH_INTERVAL_S, self._limits.slow_reader_s, *(at - now for at, _ in deadlines))
+            )
 
     def _rest_if_silent(self, now: float) -> None:
         """A client that sends nothing keeps no slot; one that sends silence is the session's business."""
@@ -229,7 +257,7 @@ class Connection:
         except VoxwireError as error:
             self._tell(error)
             if error.fatal:
-                self.end(Ending(error.close_code))
+                self.end(Ending(error.close_code, error.code))
             return
         for command in commands:
             self._receive(command)
@@ -254,9 +282,9 @@ class Connection:
 
     def advance(self, steps: list[Step]) -> None:
         """Steps of the engine, on the loop."""
+        self._mind_lag(len(steps))
         self._conversation.advance(steps)
         self._pump()
-        self._mind_lag()
 
     def retry(self) -> None:
         """A slot may be free now."""
@@ -279,14 +307,23 @@ class Connection:
             if not self._outbox.put(event):
                 self.end(Ending.by(SlowReader("The client does not read its captions.")))
             if isinstance(event, Error) and event.fatal:
-                self.end(Ending(CLOSE_CODES.get(event.code, WSCloseCode.INTERNAL_ERROR)))
+                self.end(Ending(CLOSE_CODES.get(event.code, WSCloseCode.INTERNAL_ERROR), event.code))
         if self._session.finished:
             self.end(FINISHED if self._farewell is None else Ending.by(self._farewell))
-        fed = self._conversation.frames_fed
-        self._metrics.heard(0.0, fed - self._frames_counted)
-        self._frames_counted = fed
+        self._count_frames(now)
         self._set_credit()
         self._note_wait(now)
+
+    def _count_frames(self, now: float) -> None:
+        fed, self._frames_counted = (
+            self._conversation.frames_fed - self._frames_counted,
+            self._conversation.frames_fed,
+        )
+        if fed:
+            self._metrics.heard(0.0, fed)
+            self._due_s.extend([now + max(0.0, self._ahead_s)] * fed)
+        elif not self._session.backlog_frames:
+            self._due_s.clear()  # those of a lease that was given back have no step
 
     def _set_credit(self) -> None:
         """Beyond `max_ahead_s` of unheard audio the reader stops and TCP slows the sender.
@@ -309,10 +346,12 @@ class Connection:
             message = "All slots are in use; the captions go on when one is free."
             self._outbox.put(Warning_("waiting_for_slot", message))
 
-    def _mind_lag(self) -> None:
-        """Report captions that fall behind live audio; audio sent ahead of its time is no lag."""
-        lag_s = self.lag_s
-        self._metrics.lag_seconds.observe(lag_s)
+    def _mind_lag(self, n_steps: int) -> None:
+        """Observe how late these steps are; report captions that fall behind live audio."""
+        lag_s, now = 0.0, self._loop.time()
+        for _ in range(min(n_steps, len(self._due_s))):
+            lag_s = max(0.0, now - self._due_s.popleft())
+            self._metrics.lag_seconds.observe(lag_s)
         limit_s = self._limits.max_lag_s
         if lag_s <= limit_s / 2:
             self._lagging = False
@@ -323,11 +362,6 @@ class Connection:
                 self.wind_down(LimitReached(message))
             else:
                 self._outbox.put(Warning_("lagging", message))
-
-    @property
-    def lag_s(self) -> float:
-        """Unheard audio less what was sent ahead of real time."""
-        return max(0.0, self._session.lag_ms / 1000 - max(0.0, self._ahead_s))
 
     @property
     def _ahead_s(self) -> float:

@@ -28,6 +28,7 @@ CONTENT_TYPES = {
 }
 NOT_SERVED = {"tests", "test", "node_modules"}
 SECURITY_HEADERS = {
+    hdrs.SERVER: "voxwire",  # instead of the library's and the interpreter's versions
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "X-Frame-Options": "DENY",

@@ -13,11 +13,14 @@ from prometheus_client import (
     Info,
     PlatformCollector,
     ProcessCollector,
+    disable_created_metrics,
     generate_latest,
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from realtime.events import FRAME_MS, Error, Event, Final, Partial, SpeechStarted, SpeechStopped
+
+disable_created_metrics()  # they would double the number of series and say nothing that a restart does not
 
 # Around one frame: a tick longer than 80 ms falls behind live audio.
 TICK_BUCKETS_S = (0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07, 0.08, 0.1, 0.15, 0.25, 0.5, 1.0)
@@ -42,7 +45,7 @@ class Metrics:
         self.tick_seconds = self._histogram("tick_seconds", "Duration of one batched step.", TICK_BUCKETS_S)
         self.batch_size = self._histogram("batch_size", "Streams in one batched step.", BATCH_BUCKETS)
         self.lag_seconds = self._histogram(
-            "lag_seconds", "How far a stream's steps are behind its live audio, per step.", LAG_BUCKETS_S
+            "lag_seconds", "From the moment a frame was due in real time to its step.", LAG_BUCKETS_S
         )
         self.first_partial_seconds = self._histogram(
             "first_partial_seconds", "From speech_started to the first partial.", LATENCY_BUCKETS_S

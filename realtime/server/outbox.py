@@ -24,6 +24,7 @@ class Outbox:
         self._keys = count()
         self._max_events = max_events
         self._filled = asyncio.Event()
+        self._closed = False
 
     def __len__(self) -> int:
         return len(self._events)
@@ -53,11 +54,17 @@ class Outbox:
         self._events.clear()
         self._partials.clear()
 
-    async def wait(self) -> None:
-        """Return once there is something to pop."""
-        while not self._events:
+    def close(self) -> None:
+        """Nothing more will come."""
+        self._closed = True
+        self._filled.set()
+
+    async def wait(self) -> bool:
+        """True once there is something to pop, False when there will be nothing any more."""
+        while not self._events and not self._closed:
             self._filled.clear()
             await self._filled.wait()
+        return bool(self._events)
 
     def _replacing(self, new: Partial) -> Partial:
         """Take back the partial that `new` extends; the unread delta is kept within the new one."""

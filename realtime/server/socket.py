@@ -35,7 +35,7 @@ class Socket(web.WebSocketResponse):
         )
         self._encode = encode
         self._request: web.BaseRequest | None = None
-        self.fault: VoxwireError | None = None
+        self.fault: tuple[int, VoxwireError] | None = None  # what the library closed for, and with which code
 
     async def prepare(self, request: web.BaseRequest):
         writer = await super().prepare(request)
@@ -50,11 +50,11 @@ class Socket(web.WebSocketResponse):
 
     async def close(self, *, code: int = WSCloseCode.OK, message: bytes = b"", drain: bool = True) -> bool:
         if code in WIRE_FAULTS and self.fault is None and not self.closed:
-            self.fault = WIRE_FAULTS[code]()
-            await self._explain(self.fault, code)
+            self.fault = int(code), WIRE_FAULTS[code]()
+            await self._explain(*self.fault)
         return await super().close(code=code, message=message, drain=drain)
 
-    async def _explain(self, fault: VoxwireError, code: int) -> None:
+    async def _explain(self, code: int, fault: VoxwireError) -> None:
         """Say what is wrong, close our half, and let the client find out before the connection is torn down.
 
         Closing with unread bytes of a giant message in the kernel would reset the connection, and the reset overtakes
@@ -65,7 +65,7 @@ class Socket(web.WebSocketResponse):
         try:
             async with asyncio.timeout(PEER_CLOSE_TIMEOUT_S):
                 await self.send_str(self._encode(Error(fault.code, fault.message, True)))
-                await self.send_frame(int(code).to_bytes(2, "big") + fault.code.encode(), WSMsgType.CLOSE)
+                await self.send_frame(code.to_bytes(2, "big") + fault.code.encode(), WSMsgType.CLOSE)
                 if transport is not None and transport.can_write_eof():
                     transport.write_eof()
                 while self._request.transport is not None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
 
-from realtime.errors import AtCapacity, BadMessage, InternalError, Unauthorized, VoxwireError
+from realtime.errors import AtCapacity, BadMessage, BadOption, InternalError, Unauthorized, VoxwireError
 from realtime.events import Error, SessionOptions
 from realtime.server import auth
 from realtime.server.admission import Seats
@@ -69,7 +69,9 @@ class StreamEndpoint:
         )
         service.keyring.check(request.headers.get(hdrs.AUTHORIZATION, ""), offered)
         service.check_open()
-        return dialect.parse_query(dict(request.query), service.default_options, service.option_limits)
+        if len(set(request.query)) < len(request.query):
+            raise BadOption("An option is given twice.")
+        return dialect.parse_query(dict(request.query), service.default_options)
 
     def _socket(self, request: web.Request, dialect) -> Socket:
         selected = auth.selected_subprotocol(_subprotocols(request))
@@ -130,10 +132,11 @@ class StreamEndpoint:
             ending = await connection.run()
         finally:
             service.leave(connection)
-            code = ending.code or socket.close_code or CLIENT_LEFT
+            code, reason = ending.code or socket.close_code or CLIENT_LEFT, ending.reason
+            if socket.fault is not None:
+                code, reason = socket.fault[0], socket.fault[1].code
             service.metrics.closes.labels(str(int(code))).inc()
-            cause = ending.error or socket.fault
-            log.info("session %s closed: %d %s", session_id, code, cause.code if cause else "")
+            log.info("session %s closed: %d %s", session_id, code, reason)
         _abort_unless_closed(request, socket)
         return socket
 

@@ -87,12 +87,13 @@ def test_wait_returns_when_something_arrives():
         await asyncio.sleep(0)
         assert not waiting.done()
         outbox.put(SpeechStarted(0))
-        await asyncio.wait_for(waiting, 5)
+        assert await asyncio.wait_for(waiting, 5) is True
         outbox.pop()
         again = asyncio.create_task(outbox.wait())
         await asyncio.sleep(0)
         assert not again.done()
-        again.cancel()
+        outbox.close()
+        assert await asyncio.wait_for(again, 5) is False
 
     asyncio.run(scene())
 
