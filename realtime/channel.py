@@ -319,6 +319,10 @@ class Channel:
         """Whether nothing is under way in the engine."""
         return not self._marks and not self.backlog_frames
 
+    def _is_draining(self, n: int) -> bool:
+        """Whether frame `n` is one of silence that brings text out: nobody paused there."""
+        return bool(self._marks) and n > self._marks[0][0] - self._delay_tokens - DRAIN_FRAMES
+
     def _rest_if_silent(self) -> None:
         if self._release_samples:
             silent_samples = self._gate.heard_samples - self._closed_at
@@ -368,6 +372,8 @@ class Channel:
         self._grow(text, n)
         if text or token == self._tekken.word_id or n <= self._delay_tokens:
             self._blanks = 0
+            return
+        if self._is_draining(n):
             return
         self._blanks += 1
         if not self._gated and self._transcript and self._blanks == self._pause_frames:

@@ -192,6 +192,21 @@ def test_a_cut_between_words_loses_and_doubles_nothing(tekken, token):
         assert "".join(w.text for w in words + settled) == "".join(texts(whole))
 
 
+def test_what_follows_a_finish_begins_anew(tekken, token):
+    decoder = WordDecoder(tekken, D)
+    decoder.push(20, token(" hello"), -0.1)
+    decoder.finish()
+    decoder.push(21, token("der"), -0.1)
+    _, [word] = decoder.finish()
+    assert word.text == "der"
+    assert (21 - D - 2) * 80 <= word.end_ms < (21 - D - 1) * 80
+    decoder.push(22, token("W"), -0.1)
+    decoder.finish()
+    assert decoder.push(23, token(" world"), -0.1)[0] == " world"
+    _, [word] = decoder.finish()
+    assert (23 - D - 2) * 80 <= word.end_ms < (23 - D - 1) * 80
+
+
 def test_no_cut_inside_a_word_or_a_character(tekken, token):
     decoder = WordDecoder(tekken, D)
     decoder.push(7, token("W"), 0.0)
