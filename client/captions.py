@@ -111,8 +111,12 @@ def _format(source: Source) -> str:
 
 
 def _microphone_status(microphone: Microphone) -> Text:
-    line = Text("● ", style="red").append(f"{clock(microphone.position_ms)} ", style="dim")
-    line.append_text(meter(microphone.level_dbfs)).append("  Ctrl-C ends", style="dim")
+    line = Text.assemble(
+        ("● ", "red"),
+        (f"{clock(microphone.position_ms)} ", "dim"),
+        meter(microphone.level_dbfs),
+        ("  Ctrl-C ends", "dim"),
+    )
     if not microphone.ever_heard and microphone.position_ms > 3000:
         line.append("  nothing but zeros: muted, or no permission?", style="bold yellow")
     if microphone.dropped_ms or microphone.overflows:

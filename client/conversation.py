@@ -20,6 +20,7 @@ from client.source import Chunk, Source
 from client.stream import Stream, connect
 
 STALL_S = 60.0  # nothing sent and nothing heard for this long: the server hangs
+LONGEST_BRIDGED_MS = 500  # dropped audio that may lie inside an utterance
 STEADY_S = 5.0  # a connection that lived this long was a good one; failures are counted anew after it
 
 
@@ -52,15 +53,27 @@ class SourceClock:
             maxlen=256
         )  # (first sample sent, its place in the source)
 
+    def hole_ms(self, chunk: Chunk) -> int:
+        """How much audio is missing between the last chunk and this one."""
+        return 1000 * (chunk.start_sample - self._next_start) // self._rate if self._sent else 0
+
     def sent(self, chunk: Chunk) -> None:
         if chunk.start_sample != self._next_start:
             self._pieces.append((self._sent, chunk.start_sample))
         self._sent += chunk.n_samples
         self._next_start = chunk.start_sample + chunk.n_samples
 
-    def to_source_ms(self, stream_ms: int) -> int:
-        sample = stream_ms * self._rate // 1000
-        sent, start = next((piece for piece in reversed(self._pieces) if piece[0] <= sample), (0, 0))
+    def start_to_source_ms(self, stream_ms: int) -> int:
+        """What begins at a hole begins after it."""
+        return self._moved(stream_ms, stream_ms * self._rate // 1000)
+
+    def end_to_source_ms(self, stream_ms: int) -> int:
+        """What ends at a hole ends before it."""
+        return self._moved(stream_ms, stream_ms * self._rate // 1000 - 1)
+
+    def _moved(self, stream_ms: int, sample: int) -> int:
+        pieces = reversed(self._pieces)
+        sent, start = next((piece for piece in pieces if piece[0] <= max(0, sample)), (0, 0))
         return stream_ms + 1000 * (start - sent) // self._rate
 
 
@@ -259,6 +272,8 @@ class Conversation:
             return None
 
     async def _send(self, stream: Stream, chunk: Chunk) -> None:
+        if self._clock.hole_ms(chunk) > LONGEST_BRIDGED_MS:
+            await stream.flush()  # no caption reaches across what was dropped
         self._clock.sent(chunk)
         await stream.send(chunk.data)
         self._sign_of_life()
@@ -280,7 +295,7 @@ class Conversation:
 
         Words alone tell that: the gate announces the end of speech long before the model gets there.
         """
-        event = protocol.move_times(event, self._clock.to_source_ms)
+        event = protocol.move_times(event, self._clock.start_to_source_ms, self._clock.end_to_source_ms)
         match event:
             case Ready():
                 self._delay_ms = event.delay_ms

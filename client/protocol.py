@@ -205,16 +205,20 @@ def parse(text: str) -> Event:
         raise BadReply(f"The server sent a message that is not of this protocol: {text[:80]!r}") from error
 
 
-_TIMES = ("start_ms", "end_ms", "at_ms", "audio_ms", "from_ms", "to_ms")
+_STARTS = ("start_ms", "at_ms", "from_ms")
+_ENDS = ("end_ms", "to_ms", "audio_ms")
 
 
-def move_times(event: Event, to_ms: Callable[[int], int]) -> Event:
-    """The same event on another clock: every time in it goes through `to_ms`."""
+def move_times(event: Event, start_to: Callable[[int], int], end_to: Callable[[int], int]) -> Event:
+    """The same event on another clock: what begins goes through `start_to`, what ends through `end_to`."""
     if isinstance(event, Unknown):
         return event
-    moved: dict[str, Any] = {n: to_ms(getattr(event, n)) for n in _FIELDS[type(event)] if n in _TIMES}
+    names = _FIELDS[type(event)]
+    moved: dict[str, Any] = {name: start_to(getattr(event, name)) for name in names if name in _STARTS}
+    moved |= {name: end_to(getattr(event, name)) for name in names if name in _ENDS}
     if isinstance(event, Final):
         moved["words"] = tuple(
-            replace(word, start_ms=to_ms(word.start_ms), end_ms=to_ms(word.end_ms)) for word in event.words
+            replace(word, start_ms=start_to(word.start_ms), end_ms=end_to(word.end_ms))
+            for word in event.words
         )
     return replace(event, **moved) if moved else event

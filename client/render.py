@@ -153,18 +153,14 @@ def meter(level_dbfs: float) -> Text:
     share = 1 - max(METER_FLOOR_DBFS, min(0.0, level_dbfs)) / METER_FLOOR_DBFS
     cells = round(share * METER_CELLS)
     style = "red" if level_dbfs > -3 else "yellow" if level_dbfs > -12 else "green"
-    bar = Text("█" * cells, style=style)
-    bar.append("░" * (METER_CELLS - cells), style="dim")
-    return bar
+    return Text.assemble(("█" * cells, style), ("░" * (METER_CELLS - cells), "dim"))
 
 
 def progress(done_ms: int, total_ms: int, width: int = 24) -> Text:
     share = min(1.0, done_ms / total_ms) if total_ms else 1.0
     cells = round(share * width)
-    bar = Text("━" * cells, style="cyan")
-    bar.append("━" * (width - cells), style="dim")
-    bar.append(f" {clock(done_ms)} of {clock(total_ms)}", style="dim")
-    return bar
+    label = f" {clock(done_ms)} of {clock(total_ms)}"
+    return Text.assemble(("━" * cells, "cyan"), ("━" * (width - cells) + label, "dim"))
 
 
 def clock(ms: int) -> str:

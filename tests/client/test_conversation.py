@@ -162,6 +162,7 @@ def test_holes_in_the_source_keep_the_times_true(scripted):
     server, happenings, _ = converse(scripted, lambda: Tape(6, holes=(2, 3)), script)
     assert seconds_in(server.seen[0].audio) == [0, 1, 4, 5]
     assert [h.start_ms for h in happenings if isinstance(h, Final)] == [500, 4500]
+    assert [text["type"] for text in server.seen[0].texts] == ["flush", "end"]
 
 
 def test_no_server_at_the_start_fails_at_once():
@@ -277,7 +278,8 @@ def test_clock_of_a_source_with_holes():
     clock = SourceClock(RATE)
     for start_s in (10, 11, 15):
         clock.sent(chunk(start_s))
-    assert [clock.to_source_ms(ms) for ms in (0, 1999, 2000, 2500)] == [10_000, 11_999, 15_000, 15_500]
+    assert [clock.start_to_source_ms(ms) for ms in (0, 1999, 2000, 2500)] == [10_000, 11_999, 15_000, 15_500]
+    assert [clock.end_to_source_ms(ms) for ms in (0, 1999, 2000, 2500)] == [10_000, 11_999, 12_000, 15_500]
 
 
 def test_replay_is_bounded():

@@ -91,6 +91,6 @@ def test_nonsense_is_named(text):
 
 def test_every_time_moves():
     final = Final(0, "hi", 100, 200, (Word("hi", 100, 200, 0.5),), "end")
-    assert move_times(final, lambda ms: ms + 1000) == Final(
-        0, "hi", 1100, 1200, (Word("hi", 1100, 1200, 0.5),), "end"
+    assert move_times(final, lambda ms: ms + 1000, lambda ms: ms + 2000) == Final(
+        0, "hi", 1100, 2200, (Word("hi", 1100, 2200, 0.5),), "end"
     )
