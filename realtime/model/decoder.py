@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from realtime.model.args import ModelArgs
-from realtime.model.layers import DelayScale, Layer, RMSNorm, Rope, delay_embedding
+from realtime.model.layers import DelayScale, Layer, RMSNorm, Rope, delay_embedding, linear
 
 # What the family was trained with: 80 to 1200 ms and 2400 ms.
 DELAYS_TOKENS = (*range(1, 16), 30)
@@ -35,4 +35,4 @@ class Decoder(nn.Module):
         rope = Rope(self.args.head_dim, self.args.rope_theta, x.device)(positions, x.dtype)
         for index, layer in enumerate(self.layers):
             x = layer(x, rope, memory.layer(index), scales[:, index, None])
-        return self.norm(x) @ self.tok_embeddings.weight.T
+        return linear(self.norm(x), self.tok_embeddings.weight)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from realtime.model.args import ModelArgs
-from realtime.model.layers import Layer, RMSNorm, Rope
+from realtime.model.layers import Layer, RMSNorm, Rope, linear
 
 
 class CausalConv(nn.Module):
@@ -22,10 +22,9 @@ class CausalConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x [B, channels, tail + n] -> [B, dim, n / stride]."""
-        # A product of unfolded windows gives every row of a batch the same sums whatever the batch size; convolution
-        # kernels choose their blocking by it.
+        # As a product of unfolded windows: convolution kernels choose the order of their sums by the batch size.
         windows = x.unfold(-1, 3, self.stride).transpose(1, 2).flatten(2)
-        return F.gelu(F.linear(windows, self.weight.flatten(1), self.bias)).transpose(1, 2)
+        return F.gelu(linear(windows, self.weight.flatten(1), self.bias)).transpose(1, 2)
 
 
 class Encoder(nn.Module):

@@ -15,6 +15,29 @@ from torch import Tensor, nn
 from realtime.model.args import TowerArgs
 
 
+# From this many rows on, CPU matrix kernels sum a row in the same order however many rows there are.
+_EQUAL_SUMS_ROWS = 16
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x [..., in] -> [..., out]. On the CPU a row's result is the same to the last bit whoever else is in the batch, so
+    that a transcript does not depend on load."""
+    rows = x.reshape(-1, x.shape[-1])
+    missing = _EQUAL_SUMS_ROWS - rows.shape[0]
+    if missing > 0 and x.device.type == "cpu":
+        rows = F.linear(F.pad(rows, (0, 0, 0, missing)), weight, bias)[:-missing]
+    else:
+        rows = F.linear(rows, weight, bias)
+    return rows.view(*x.shape[:-1], -1)
+
+
+class Linear(nn.Linear):
+    """nn.Linear through `linear`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return linear(x, self.weight, self.bias)
+
+
 class RMSNorm(nn.Module):
     """Root mean square norm: statistics in float32, the weight multiplied after the cast back."""
 
@@ -79,8 +102,8 @@ class Attention(nn.Module):
     def __init__(self, args: TowerArgs):
         super().__init__()
         self.args = args
-        self.wqkv = nn.Linear(args.dim, args.q_dim + 2 * args.kv_dim, bias=args.biases)
-        self.wo = nn.Linear(args.q_dim, args.dim, bias=args.biases)
+        self.wqkv = Linear(args.dim, args.q_dim + 2 * args.kv_dim, bias=args.biases)
+        self.wo = Linear(args.q_dim, args.dim, bias=args.biases)
 
     def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], memory) -> Tensor:
         """x [B, T, dim]; memory keeps earlier keys and values (state.RingLayer or state.WholeMemory)."""
@@ -96,8 +119,8 @@ class FeedForward(nn.Module):
 
     def __init__(self, args: TowerArgs):
         super().__init__()
-        self.w13 = nn.Linear(args.dim, 2 * args.hidden_dim, bias=False)
-        self.w2 = nn.Linear(args.hidden_dim, args.dim, bias=args.biases)
+        self.w13 = Linear(args.dim, 2 * args.hidden_dim, bias=False)
+        self.w2 = Linear(args.hidden_dim, args.dim, bias=args.biases)
 
     def forward(self, x: Tensor) -> Tensor:
         gate, value = self.w13(x).chunk(2, -1)
@@ -127,8 +150,8 @@ class DelayScale(nn.Module):
 
     def __init__(self, dim: int, ada_dim: int):
         super().__init__()
-        self.down = nn.Linear(dim, ada_dim, bias=False)
-        self.up = nn.Linear(ada_dim, dim, bias=False)
+        self.down = Linear(dim, ada_dim, bias=False)
+        self.up = Linear(ada_dim, dim, bias=False)
 
     def forward(self, embedding: Tensor) -> Tensor:
         return 1 + self.up(F.gelu(self.down(embedding)))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from realtime.model.args import ModelArgs
 from realtime.model.decoder import Decoder
 from realtime.model.encoder import Encoder
+from realtime.model.layers import Linear
 from realtime.model.mel import LogMel
 from realtime.model.state import Rows, StreamState, WholeMemory
 
@@ -43,8 +44,8 @@ class Adapter(nn.Module):
     def __init__(self, args: ModelArgs):
         super().__init__()
         self.factor = args.downsample_factor
-        self.linear1 = nn.Linear(args.encoder.dim * self.factor, args.decoder.dim, bias=False)
-        self.linear2 = nn.Linear(args.decoder.dim, args.decoder.dim, bias=False)
+        self.linear1 = Linear(args.encoder.dim * self.factor, args.decoder.dim, bias=False)
+        self.linear2 = Linear(args.decoder.dim, args.decoder.dim, bias=False)
 
     def forward(self, encoded: Tensor) -> Tensor:
         """[B, factor * n, encoder dim] -> [B, n, decoder dim]."""

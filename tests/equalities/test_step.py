@@ -29,9 +29,15 @@ def audio():
 
 def alone(model, frames: np.ndarray, delay: int = 6) -> list[int]:
     """Tokens of a stream that has an engine to itself."""
+    return [token for token, _ in heard_alone(model, frames, delay)]
+
+
+def heard_alone(model, frames: np.ndarray, delay: int = 6) -> list[tuple[int, float]]:
+    """The same with log probabilities."""
     runner = Runner(model, PROMPT, slots=1)
     runner.reset(0, delay)
-    return [runner.step([0], frame[None])[0][0] for frame in frames]
+    steps = [runner.step([0], frame[None]) for frame in frames]
+    return [(tokens[0], logprobs[0]) for tokens, logprobs in steps]
 
 
 def test_random_weights_speak_many_tokens(model, audio):
@@ -63,6 +69,20 @@ def test_batch_equals_singles_at_any_age_delay_and_slot(model, audio):
         tick += 1
     for k in range(3):
         assert done[k] == alone(model, audio[k], delays[k])
+
+
+def test_a_crowd_changes_no_bit(model, audio):
+    """Log probabilities of a stream among 23 = alone, to the last bit: a transcript does not depend on load."""
+    crowd = [signals.frames(signals.babble(2.0, seed=100 + k)) for k in range(22)]
+    runner = Runner(model, PROMPT, slots=23)
+    for slot in range(23):
+        runner.reset(slot, 6)
+    heard = []
+    for k, frame in enumerate(audio[0]):
+        others = [c[k % len(c)] for c in crowd]
+        tokens, logprobs = runner.step(list(range(23)), np.stack([*others[:11], frame, *others[11:]]))
+        heard.append((tokens[11], logprobs[11]))
+    assert heard == heard_alone(model, audio[0])
 
 
 def test_reused_slot_equals_fresh_slot(model, audio):
