@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ClientError as error:
         print(f"voxwire-client: {error.advice()}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         return errors.EXIT_INTERRUPTED
     except BrokenPipeError:
         # The reader of our output went away; keep the interpreter from complaining at exit.

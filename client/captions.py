@@ -49,30 +49,40 @@ async def caption_microphone(capture: Capture, job: Job) -> Outcome:
     microphone = Microphone(capture, job.options.channels)
     microphone.start()
     heading = f"{capture.device.name}, {_format(microphone)}"
+    conversation = _conversation(microphone, job, live=True)
     screen = Screen(lambda: _microphone_status(microphone), channels=microphone.channels)
     try:
-        return await _caption(microphone, job, heading, screen, live=True)
+        return await _caption(conversation, job, heading, screen)
     finally:
         microphone.stop()
-        if microphone.dropped_ms or microphone.overflows:
-            screen.notice(_losses(microphone), "yellow")
+        if losses := _losses(microphone):
+            screen.notice(f"Not captioned: {losses}.", "yellow")
 
 
 async def caption_file(path: Path, job: Job, *, fast: bool = False) -> Outcome:
     """Caption a recording. Raises ClientError; what was heard until then is written."""
     source = FileSource(path, channels=job.options.channels, pacer=NoPace() if fast else Pacer())
     heading = f"{path.name}, {clock(source.duration_ms)}, {_format(source)}"
-    screen = Screen(lambda: progress(source.position_ms, source.duration_ms), channels=source.channels)
+    conversation = _conversation(source, job, live=not fast)
+
+    def status() -> Text:
+        # Fast, everything is sent long before it is heard.
+        done_ms = conversation.heard_ms if fast else source.position_ms
+        return progress(done_ms, source.duration_ms)
+
     try:
-        return await _caption(source, job, heading, screen, live=not fast)
+        return await _caption(conversation, job, heading, Screen(status, channels=source.channels))
     finally:
         source.close()
 
 
-async def _caption(source: Source, job: Job, heading: str, screen: Screen, *, live: bool) -> Outcome:
+def _conversation(source: Source, job: Job, *, live: bool) -> Conversation:
     backoff = Backoff(patience_s=job.patience_s)
-    conversation = Conversation(source, job.url, job.options, job.key, live=live, backoff=backoff)
-    result = Transcript(channels=source.channels)
+    return Conversation(source, job.url, job.options, job.key, live=live, backoff=backoff)
+
+
+async def _caption(conversation: Conversation, job: Job, heading: str, screen: Screen) -> Outcome:
+    result = Transcript(channels=conversation.source.channels)
     try:
         with screen, _ending_on_signals(conversation, screen) as signals:
             async with aclosing(conversation.happenings()) as happenings:
@@ -119,8 +129,8 @@ def _microphone_status(microphone: Microphone) -> Text:
     )
     if not microphone.ever_heard and microphone.position_ms > 3000:
         line.append("  nothing but zeros: muted, or no permission?", style="bold yellow")
-    if microphone.dropped_ms or microphone.overflows:
-        line.append(f"  {_losses(microphone)}", style="bold red")
+    if losses := _losses(microphone):
+        line.append(f"  {losses}", style="bold red")
     return line
 
 

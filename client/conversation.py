@@ -155,6 +155,7 @@ class Conversation:
     ):
         self.source = source
         self.connected = False  # has there been a connection yet?
+        self.heard_ms = 0  # how much of the source the model has answered for
         self._url = url
         self._options = replace(
             options or Options(),
@@ -302,14 +303,18 @@ class Conversation:
             case Partial():
                 event = self._renumber(event)
                 self._open[event.channel] = event
-                self._replay.heard(event.audio_ms - self._delay_ms)
+                self._note_heard(event.audio_ms - self._delay_ms)
             case Final():
                 event = self._renumber(event)
                 self._open.pop(event.channel, None)
-                self._replay.heard(event.end_ms)
+                self._note_heard(event.end_ms)
             case Done():
                 event = replace(event, utterances=self._first_utterance + event.utterances)
         return event
+
+    def _note_heard(self, source_ms: int) -> None:
+        self.heard_ms = max(self.heard_ms, source_ms)
+        self._replay.heard(source_ms)
 
     def _renumber(self, event: Partial | Final) -> Partial | Final:
         number = self._first_utterance + event.utterance

@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ClientError as error:
         print(f"demo: {error.advice()}", file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         return EXIT_INTERRUPTED
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from email.utils import parsedate_to_datetime
+from socket import SO_SNDBUF, SOL_SOCKET
 from time import time
 from urllib.parse import urlsplit
 
@@ -24,8 +25,8 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from client import protocol
 from client.errors import BadInput, BadReply, Busy, ClientError, Lost, Refused, Unauthorized, Unreachable
 
-# Close codes after which a new connection may do better: going away, internal error, try again later, no
-# close frame.
+SEND_BUFFER_BYTES = 128 * 1024  # the kernel would otherwise take minutes of audio that nobody has heard
+# Close codes after which a new connection may do better: going away, internal error, try again later, none.
 RETRY_CLOSE_CODES = frozenset({1001, 1006, 1011, 1012, 1013, 1014, None})
 
 
@@ -136,6 +137,7 @@ async def connect(
         raise Unreachable(f"{_place(address)} did not answer within {open_timeout_s:g} s.") from None
     except OSError as error:
         raise _no_server(address, error) from None
+    socket.transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_SNDBUF, SEND_BUFFER_BYTES)
     return Stream(socket)
 
 

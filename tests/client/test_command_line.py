@@ -165,11 +165,7 @@ def test_ctrl_c_waits_for_the_last_words_and_writes_them(serving, recording):
         await seen.say(FINAL, DONE)
 
     path = recording(seconds=60)
-    with serving(captions_after_the_signal) as server:
-        command = [sys.executable, "-m", "client", "file", str(path), "--url", server.url, "--write", "srt"]
-        process = subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+    with serving(captions_after_the_signal) as server, client_process(path, server.url) as process:
         assert listening.wait(30)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
@@ -177,6 +173,40 @@ def test_ctrl_c_waits_for_the_last_words_and_writes_them(serving, recording):
     assert out == "hello there\n"
     assert "waiting for the last words" in err
     assert "hello there" in path.with_suffix(".srt").read_text()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for a single process")
+def test_a_second_ctrl_c_ends_at_once_and_still_writes(serving, recording):
+    ending = threading.Event()
+
+    async def never_done(seen):
+        await seen.say(READY, FINAL)
+        await seen.hear(1)
+        process_box[0].send_signal(signal.SIGINT)
+        await seen.hear_end()
+        ending.set()
+        await seen.socket.wait_closed()
+
+    path, process_box = recording(seconds=60), []
+    with serving(never_done) as server, client_process(path, server.url) as process:
+        process_box.append(process)
+        assert ending.wait(30)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert "hello there" in path.with_suffix(".srt").read_text()
+
+
+@contextmanager
+def client_process(path, url):
+    command = [sys.executable, "-m", "client", "file", str(path), "--url", url, "--write", "srt"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def usage(arguments, capsys):
