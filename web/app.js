@@ -110,7 +110,7 @@ async function askServer() {
     const response = await fetch(new URL("readyz", base), { cache: "no-store" });
     const body = await response.json().catch(() => ({}));
     if (body.model) screen.showModel(body.model);
-    if (response.status === 503) stateView.tell(fault("not_ready", { message: body.error?.message }));
+    if (response.status === 503) stateView.tell(fault(body.code ?? "not_ready", body));
   } catch {
     stateView.tell(fault("server_gone"));
   }

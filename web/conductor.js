@@ -10,6 +10,7 @@ import { keyIsSendable } from "./stream.js";
 import { LiveTape } from "./tape.js";
 
 const NOTHING = { stop() {} };
+const OVER_WITH_TEXT = new Set(["waiting_for_slot", "no_text"]);
 
 /**
  * Phases: "idle", "opening" (permission, decoding, questions), "running", "finishing" (last finals under way).
@@ -25,6 +26,7 @@ export class Conductor {
   #live = false; // the words for a stream that runs: a microphone listens, a recording is captioned
   #elapsedMs = 0; // transcript time at which the next run begins
   #farewell = null; // a fault to tell when the last words have settled
+  #worry = null; // the last warning of this run
   #again = false; // start the microphone again after the end
 
   constructor({ settings, transcript, latency, base, ui }) {
@@ -154,7 +156,7 @@ export class Conductor {
         change: (change) => this.#changed(change, tape, paced),
         state: (state) => this.#onState(state),
         ready: (message) => this.ui.ready(message),
-        warn: ({ code, message }) => this.ui.fault(fault(code, { message })),
+        warn: ({ code, message }) => this.#warn(fault(code, { message })),
         measured: () => this.ui.measured(),
       },
     });
@@ -162,7 +164,16 @@ export class Conductor {
     this.#run.start();
   }
 
+  #warn(cause) {
+    this.#worry = cause;
+    this.ui.fault(cause);
+  }
+
   #changed(change, tape, paced) {
+    if (this.#worry && OVER_WITH_TEXT.has(this.#worry.code)) {
+      this.#worry = null;
+      this.ui.calm();
+    }
     this.ui.change(change);
     if (!tape.live && !paced) this.ui.position(change.line.endMs - tape.originMs);
   }
@@ -188,7 +199,7 @@ export class Conductor {
     this.#source = NOTHING;
     this.#elapsedMs = this.#run.endMs;
     this.#run = null;
-    this.#farewell = null;
+    this.#farewell = this.#worry = null;
     this.#again = false;
     this.ui.ended();
     if (trouble) this.#fail(trouble);

@@ -3,17 +3,22 @@
 
 import { fault } from "./faults.js";
 
+// What a server may say to a plain request that it would have admitted as a WebSocket; aiohttp itself says 400.
+const NOT_A_SOCKET = new Set([426]);
 const CLOSE_CODES = { 1001: "shutting_down", 1011: "internal_error", 1013: "at_capacity" };
 
-/** A fault for a close without an `error` message. `url` is the stream's; `base` the page's. */
-export async function diagnose({ code, url, base, key, fetch = globalThis.fetch }) {
+/**
+ * A fault for a close without an `error` message. `url` is the stream's, `base` the page's; `wasOpen`: the upgrade had
+ * been granted.
+ */
+export async function diagnose({ code, wasOpen, url, base, key, fetch = globalThis.fetch }) {
   if (CLOSE_CODES[code]) return fault(CLOSE_CODES[code]);
   try {
     const refused = await refusal(await ask(httpAddress(url), key, fetch));
     if (refused) return refused;
     const ready = await fetch(new URL("readyz", base), { cache: "no-store" });
     if (ready.status === 503) return await fromBody(ready, "not_ready");
-    return fault("connection_lost");
+    return fault(wasOpen ? "connection_lost" : "refused");
   } catch {
     return fault("server_gone");
   }
@@ -31,17 +36,10 @@ function ask(address, key, fetch) {
 }
 
 async function refusal(response) {
-  if (response.status === 401 || response.status === 403) return fault("unauthorized");
+  if (response.status === 401) return fault("unauthorized");
   if (response.status === 503) return fromBody(response, "at_capacity");
   if (response.status >= 502) return fault("server_gone");
-  if (response.status === 400) return badOption(response);
-  return null;
-}
-
-/** A 400 may only say that this was no WebSocket; one about an option names it. */
-async function badOption(response) {
-  const { code, message } = await readError(response);
-  return code === "bad_option" ? fault(code, { message }) : null;
+  return NOT_A_SOCKET.has(response.status) ? null : fromBody(response, "refused");
 }
 
 async function fromBody(response, otherwise) {

@@ -1,10 +1,12 @@
 // Settled lines to txt, srt, vtt and json. Pure: text in, text out.
 
-const MAX_LINE_CHARACTERS = 42; // two lines of it are what subtitle guides allow on a screen
-const MAX_CUE_CHARACTERS = 2 * MAX_LINE_CHARACTERS;
-const MAX_CUE_MS = 7000;
-const PAUSE_MS = 1500;
-const MIN_CUE_MS = 500;
+// The measures of a readable subtitle, the same as the server's and the client's.
+const LINE_CHARACTERS = 42;
+const LINES = 2;
+const LONGEST_CUE_MS = 6000;
+const SHORTEST_CUE_MS = 1000; // only as far as the next cue leaves room
+const PAUSE_MS = 700;
+const SENTENCE_ENDS = [".", "?", "!", "…", "。", "？", "！", "।"];
 
 export const FORMATS = {
   txt: { label: "Plain text", type: "text/plain", render: toTxt },
@@ -15,89 +17,116 @@ export const FORMATS = {
 
 /** One line per utterance, with its channel's name where it has one. */
 export function toTxt({ lines }) {
-  return lines.map((line) => `${prefix(line)}${line.text}\n`).join("");
+  return lines.map(({ label, text }) => `${label ? `${label}: ` : ""}${text}\n`).join("");
 }
 
 export function toSrt({ lines }) {
-  return cues(lines)
-    .map((cue, i) => `${i + 1}\n${stamp(cue.startMs, ",")} --> ${stamp(cue.endMs, ",")}\n${wrap(prefix(cue) + cue.text)}\n`)
-    .join("\n");
+  const blocks = cues(lines).map((cue, i) => {
+    const label = cue.label ? `[${cue.label}] ` : "";
+    const text = label + cue.lines.join("\n").replaceAll("-->", "->");
+    return `${i + 1}\n${stamp(cue.startMs, ",")} --> ${stamp(cue.endMs, ",")}\n${text}\n`;
+  });
+  return blocks.join("\n");
 }
 
 export function toVtt({ lines }) {
   const blocks = cues(lines).map((cue) => {
     const voice = cue.label ? `<v ${escapeVtt(cue.label)}>` : "";
-    return `${stamp(cue.startMs, ".")} --> ${stamp(cue.endMs, ".")}\n${voice}${wrap(escapeVtt(cue.text))}\n`;
+    return `${stamp(cue.startMs, ".")} --> ${stamp(cue.endMs, ".")}\n${voice}${cue.lines.map(escapeVtt).join("\n")}\n`;
   });
   return ["WEBVTT\n", ...blocks].join("\n");
 }
 
+/** Utterances with the fields of the `final` message, and what was lost. */
 export function toJson({ lines, gaps = [], model = null }) {
-  const utterances = lines.map((line) => ({
-    text: line.text,
-    start_ms: Math.round(line.startMs),
-    end_ms: Math.round(line.endMs),
-    channel: line.channel,
-    ...(line.label && { channel_label: line.label }),
-    ...(line.kind === "interrupted" && { interrupted: true }),
-    words: line.words.map((word) => ({
+  const document = {
+    model,
+    text: lines.map(({ text }) => text).join(" "),
+    utterances: lines.map(utterance),
+    gaps: gaps.map(({ startMs, endMs, text }) => ({ from_ms: Math.round(startMs), to_ms: Math.round(endMs), reason: text })),
+  };
+  return `${JSON.stringify(document, null, 1)}\n`;
+}
+
+function utterance({ kind, text, words, startMs, endMs, channel, label, reason }) {
+  return {
+    text,
+    start_ms: Math.round(startMs),
+    end_ms: Math.round(endMs),
+    channel,
+    ...(label && { channel_label: label }),
+    reason: kind === "interrupted" ? "interrupted" : reason,
+    words: words.map((word) => ({
       text: word.text,
       start_ms: Math.round(word.startMs),
       end_ms: Math.round(word.endMs),
       confidence: word.confidence,
     })),
-  }));
-  const lost = gaps.map((gap) => ({ from_ms: Math.round(gap.startMs), to_ms: Math.round(gap.endMs), reason: gap.text }));
-  return `${JSON.stringify({ model, utterances, gaps: lost }, null, 2)}\n`;
+  };
 }
 
-const prefix = ({ label }) => (label ? `${label}: ` : "");
-
-/** Utterances cut between words into cues that fit on a screen: [{label, startMs, endMs, text}]. */
+/** Subtitles of all channels in order of time: [{startMs, endMs, lines, channel, label}]; none overlaps its own channel. */
 export function cues(lines) {
-  return lines.flatMap((line) => (line.words.length ? cutByWords(line) : [whole(line)]));
+  const channels = [...new Set(lines.map(({ channel }) => channel))];
+  const all = channels.flatMap((channel) => stretched(lines.filter((line) => line.channel === channel).flatMap(cuesOf)));
+  return all.sort((a, b) => a.startMs - b.startMs || a.channel - b.channel);
 }
 
-const whole = ({ label, startMs, endMs, text }) => ({ label, text, startMs, endMs: Math.max(endMs, startMs + MIN_CUE_MS) });
-
-function cutByWords(line) {
-  const out = [];
-  let cue = null;
-  for (const word of line.words) {
-    if (cue && fits(cue, word)) {
-      cue.text += ` ${word.text}`;
-      cue.endMs = word.endMs;
-    } else {
-      cue = { label: line.label, text: word.text, startMs: word.startMs, endMs: word.endMs };
-      out.push(cue);
+function cuesOf(line) {
+  const found = [];
+  let pending = [];
+  for (const word of spaced(line)) {
+    if (pending.length && (endsCue(pending.at(-1), word) || !fits([...pending, word]))) {
+      found.push(cue(pending, line));
+      pending = [];
     }
+    pending.push(word);
   }
-  out.forEach((current, i) => lengthen(current, out[i + 1]));
-  return out;
+  found.push(cue(pending, line));
+  return found;
 }
 
-function fits(cue, word) {
-  return (
-    cue.text.length + 1 + word.text.length <= MAX_CUE_CHARACTERS &&
-    word.endMs - cue.startMs <= MAX_CUE_MS &&
-    word.startMs - cue.endMs <= PAUSE_MS
-  );
+/** Every word with the white space before it in the text: none in some languages. A line without words is one. */
+function spaced({ text, words, startMs, endMs }) {
+  if (!words.length) return [{ piece: text, text, startMs, endMs }];
+  let at = 0;
+  return words.map((word) => {
+    const found = text.indexOf(word.text, at);
+    const piece = (found > at ? " " : "") + word.text;
+    at = Math.max(found, at) + word.text.length;
+    return { piece, ...word };
+  });
 }
 
-/** A cue of a few milliseconds cannot be read; it stays until the next begins at the latest. */
-function lengthen(cue, next) {
-  const readable = Math.max(cue.endMs, cue.startMs + MIN_CUE_MS);
-  cue.endMs = next ? Math.max(cue.endMs, Math.min(readable, next.startMs)) : readable;
+const endsCue = (before, word) =>
+  word.startMs - before.endMs >= PAUSE_MS || SENTENCE_ENDS.some((mark) => before.text.endsWith(mark));
+
+const fits = (words) => words.at(-1).endMs - words[0].startMs <= LONGEST_CUE_MS && filled(words).length <= LINES;
+
+const cue = (words, { channel, label }) => ({
+  startMs: words[0].startMs,
+  endMs: words.at(-1).endMs,
+  lines: filled(words),
+  channel,
+  label,
+});
+
+function filled(words) {
+  const lines = [""];
+  for (const { piece } of words) {
+    if (lines.at(-1) && lines.at(-1).length + piece.length > LINE_CHARACTERS) lines.push("");
+    lines[lines.length - 1] += lines.at(-1) ? piece : piece.trimStart();
+  }
+  return lines;
 }
 
-/** Two lines of about equal length when one would be too long. */
-export function wrap(text) {
-  if (text.length <= MAX_LINE_CHARACTERS) return text;
-  const middle = text.length / 2;
-  const spaces = [...text.matchAll(/ /g)].map(({ index }) => index);
-  if (!spaces.length) return text;
-  const cut = spaces.reduce((best, at) => (Math.abs(at - middle) < Math.abs(best - middle) ? at : best));
-  return `${text.slice(0, cut)}\n${text.slice(cut + 1)}`;
+/** Short cues stay a little longer, none runs into the next. */
+function stretched(own) {
+  return own.map((current, i) => {
+    const readable = Math.max(current.endMs, current.startMs + SHORTEST_CUE_MS);
+    const limit = i + 1 < own.length ? own[i + 1].startMs : Infinity;
+    return { ...current, endMs: Math.max(current.startMs + 1, Math.min(readable, limit)) };
+  });
 }
 
 const escapeVtt = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");

@@ -38,6 +38,11 @@ const TEXTS = {
     text: "It may be restarting, or the network is down.",
     retry: true,
   },
+  refused: {
+    title: "The server refuses this page's stream",
+    text: "It answers plain requests. It may not allow pages of this address (its setting allowed_origins), or a proxy in between passes no WebSockets.",
+    retry: true,
+  },
   connection_lost: {
     title: "The connection broke",
     text: "The server answers, but the stream ended without a word.",
@@ -78,6 +83,31 @@ const TEXTS = {
     text: "Enter a valid key in the settings, then start again.",
     settings: true,
   },
+  bad_option: {
+    title: "The server does not accept a setting",
+    text: "Change it in the settings, then start again.",
+  },
+  limit_reached: {
+    title: "A limit of the server is reached",
+    text: "Start again to go on.",
+  },
+  slow_reader: {
+    title: "This page could not keep up",
+    text: "The captions came faster than the browser took them.",
+    retry: true,
+  },
+  waiting_for_slot: {
+    title: "The captions wait for a free place",
+    text: "Every place is taken; what you say is kept for a while.",
+  },
+  lagging: {
+    title: "The captions are late",
+    text: "The server has more to do than it can.",
+  },
+  no_text: {
+    title: "Sound, but no words",
+    text: "The model hears speech and finds nothing to write.",
+  },
   bad_key: {
     title: "This key cannot be sent",
     text: "A browser can carry letters, digits and -._~ only; the key in the settings has other characters.",
@@ -90,7 +120,7 @@ const TEXTS = {
  * `message` is the server's own sentence; it replaces ours, for a code we do not know it is all there is.
  */
 export function fault(code, { message, retryAfterS } = {}) {
-  const known = TEXTS[code] ?? { title: "The server ended the stream", text: `Reason: ${code}.` };
+  const known = TEXTS[code] ?? { title: "The server reports a problem", text: `Its name for it: ${code}.` };
   return {
     code,
     title: known.title,

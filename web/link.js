@@ -34,7 +34,7 @@ export class Link {
   #done = false;
   #timers = {};
 
-  /** `io`: open(handlers), diagnose(closeCode), onState, onEvent, onReady, onResume, setTimeout, clearTimeout. */
+  /** `io`: open(handlers), diagnose(closeCode, wasOpen), onState, onEvent, onReady, onResume, setTimeout, clearTimeout. */
   constructor(tape, io) {
     this.#tape = tape;
     this.#io = { setTimeout: (...a) => setTimeout(...a), clearTimeout: (t) => clearTimeout(t), onResume() {}, onReady() {}, ...io };
@@ -172,9 +172,10 @@ export class Link {
   }
 
   async #closed(code) {
+    const wasOpen = this.#open;
     this.#open = false;
     const connection = this.#connection;
-    const cause = this.#error ? fault(this.#error.code, this.#error) : await this.#io.diagnose(code);
+    const cause = this.#error ? fault(this.#error.code, this.#error) : await this.#io.diagnose(code, wasOpen);
     if (connection === this.#connection && !this.#done) this.#lost(cause);
   }
 

@@ -24,7 +24,7 @@ export class Run {
     const url = streamUrl(base, { ...options, encoding: "pcm_s16le", sample_rate: tape.rate, channels: tape.channels });
     this.link = new Link(tape, {
       open: (handlers) => openStream({ url, key, handlers }),
-      diagnose: (code) => diagnose({ code, url, base, key }),
+      diagnose: (code, wasOpen) => diagnose({ code, wasOpen, url, base, key }),
       onEvent: (message, context) => this.#event(message, context),
       onReady: (message) => ui.ready(message),
       onState: (state) => this.#state(state),
@@ -86,8 +86,7 @@ export class Run {
   #resume({ fromMs, lostFromMs }) {
     this.transcript.interrupt(fromMs).forEach((change) => this.#show(change));
     if (lostFromMs === null) return;
-    const seconds = Math.round((fromMs - lostFromMs) / 1000);
-    this.#show(this.transcript.gap(lostFromMs, fromMs, `${seconds} s were not captioned: the connection was lost for too long`));
+    this.#show(this.transcript.gap(lostFromMs, fromMs, "the connection was lost for too long"));
   }
 
   #state(state) {

@@ -1,6 +1,8 @@
 // The transcript: lines in order of appearance. A line is one utterance of one channel, or a note about lost audio.
 // Times are transcript time in ms: all audio of this page in a row, across stops and reconnects.
 
+const GAP_REASONS = { no_slot: "every place on the server was taken" };
+
 /**
  * Line: {id, kind, channel, label, startMs, endMs, text, words}, `label` names the channel where there are two, kind one of
  *   "partial"      still growing
@@ -27,7 +29,7 @@ export class Transcript {
     const key = `${run}.${connection}.${channel}.${message.utterance}`;
     if (message.type === "partial") return this.#partial(key, message, baseMs, place);
     if (message.type === "final") return this.#final(key, message, baseMs, place);
-    if (message.type === "gap") return this.gap(baseMs + message.from_ms, baseMs + message.to_ms, message.reason, place);
+    if (message.type === "gap") return this.#lost(message, baseMs, place);
     return null;
   }
 
@@ -69,8 +71,15 @@ export class Transcript {
     return { change: "settled", line };
   }
 
-  /** Audio that nobody captioned. */
-  gap(startMs, endMs, text, place = { channel: 0, label: "" }) {
+  #lost({ from_ms: fromMs, to_ms: toMs, reason }, baseMs, place) {
+    const why = GAP_REASONS[reason] ?? reason;
+    return this.gap(baseMs + fromMs, baseMs + toMs, why, place);
+  }
+
+  /** Audio that nobody captioned; `why` completes "was not captioned: ...". */
+  gap(startMs, endMs, why, place = { channel: 0, label: "" }) {
+    const seconds = ((endMs - startMs) / 1000).toFixed(1);
+    const text = `${seconds} s not captioned: ${why}`;
     return { change: "added", line: this.#add({ kind: "gap", ...place, startMs, endMs, text, words: [] }) };
   }
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+CHROMIUM = shutil.which("chromium")
 ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -18,12 +17,6 @@ ARGUMENTS = (
     # A name that is not localhost: a page from it has no secure origin.
     "--host-resolver-rules=MAP voxwire.test 127.0.0.1",
 )
-
-
-def chromium() -> str | None:
-    """Path of an installed Chromium or Chrome; VOXWIRE_CHROMIUM comes first."""
-    candidates = (os.environ.get("VOXWIRE_CHROMIUM"), *NAMES)
-    return next((path for name in candidates if name and (path := shutil.which(name))), None)
 
 
 def arguments(*, microphone: Path | None = None, allow: bool = True) -> list[str]:

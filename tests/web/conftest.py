@@ -2,14 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests.web.browser import arguments, chromium
+from tests.web.browser import CHROMIUM, arguments
 from tests.web.scripted import ScriptedServer
 
 
 @pytest.fixture(scope="session")
 def playwright():
-    if chromium() is None:
-        pytest.skip("no Chromium found (apt-get install chromium, or set VOXWIRE_CHROMIUM)")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as running:
@@ -18,7 +16,7 @@ def playwright():
 
 @pytest.fixture(scope="session")
 def browser(playwright):
-    launched = playwright.chromium.launch(executable_path=chromium(), args=arguments())
+    launched = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments())
     yield launched
     launched.close()
 

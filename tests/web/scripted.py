@@ -1,6 +1,6 @@
 """A server whose every word is scripted by the test: the page's files, and a WebSocket that says what it is told.
 
-It sends the strictest policy the page must live with: a test that passes shows that nothing inline or foreign is used.
+It sends the content security policy of the real one: a test that passes shows that nothing inline or foreign is used.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from pathlib import Path
 
 from aiohttp import WSMsgType, web
 
+from realtime.server.http import content_security_policy
+
 WEB = Path(__file__).parents[2] / "web"
-POLICY = "default-src 'self'"
 
 
 class Conversation:
@@ -210,7 +211,7 @@ class ScriptedServer:
         self.port = site._server.sockets[0].getsockname()[1]
 
     async def _add_policy(self, request, response) -> None:
-        response.headers["Content-Security-Policy"] = POLICY
+        response.headers["Content-Security-Policy"] = content_security_policy(request.host)
         response.headers["Cache-Control"] = "no-store"
 
     async def _index(self, request) -> web.FileResponse:
@@ -223,6 +224,8 @@ class ScriptedServer:
         refused = self.refusal(request)
         if refused is not None:
             return refused
+        if "Upgrade" not in request.headers:
+            return web.json_response({"type": "error", "code": "upgrade_required"}, status=426)
         socket = web.WebSocketResponse(protocols=("voxwire",))
         await socket.prepare(request)
         conversation = Conversation(self, request, socket)

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from playwright.sync_api import expect
 
-from tests.web.browser import arguments, chromium
+from tests.web.browser import CHROMIUM, arguments
 from tests.web.scripted import ScriptedServer
 
 pytestmark = pytest.mark.browser
@@ -309,7 +309,7 @@ def test_a_broken_connection_is_mended_and_nothing_said_is_lost(page, server):
 
 
 def test_a_full_server_says_so_and_is_tried_again(page, server):
-    body = {"error": {"code": "at_capacity", "message": "All 128 slots are in use."}}
+    body = {"type": "error", "code": "at_capacity", "message": "All 128 slots are in use.", "fatal": True}
     server.refusal = lambda request: web.json_response(body, status=503, headers={"Retry-After": "60"})
     page.click(START)
     expect(page.locator(NOTICE)).to_contain_text("The server is full. All 128 slots are in use.")
@@ -347,7 +347,7 @@ def test_a_key_is_asked_for_and_sent_as_subprotocol(page, server):
     def refuse(request):
         if "key.s3cret" in request.headers.get("Sec-WebSocket-Protocol", ""):
             return None
-        return web.json_response({"error": {"code": "unauthorized", "message": "no key"}}, status=401)
+        return web.json_response({"type": "error", "code": "unauthorized", "message": "no key"}, status=401)
 
     server.refusal = refuse
     page.click(START)
@@ -369,7 +369,7 @@ def test_a_key_that_cannot_be_sent_is_told_before_anything_is_opened(page, serve
 
 
 def test_an_option_the_server_refuses_is_named(page, server):
-    body = {"error": {"code": "bad_option", "message": "delay_ms must be a multiple of 80."}}
+    body = {"type": "error", "code": "bad_option", "message": "delay_ms must be a multiple of 80."}
     server.refusal = lambda request: web.json_response(body, status=400)
     page.click(START)
     expect(page.locator(NOTICE)).to_contain_text("delay_ms must be a multiple of 80.")
@@ -393,8 +393,35 @@ def test_a_fatal_error_ends_with_the_server_s_own_words(page, server):
     assert len(server.conversations) == 1
 
 
+def test_a_refusal_that_no_status_explains_names_what_it_may_be(page, server):
+    server.refusal = lambda request: web.Response(status=403) if "Upgrade" in request.headers else None
+    page.click(START)
+    expect(page.locator(NOTICE)).to_contain_text("The server refuses this page's stream")
+    expect(page.locator(NOTICE)).to_contain_text("allowed_origins")
+
+
+def test_warnings_are_shown_and_go_when_text_comes_again(page, server):
+    async def script(talk):
+        await talk.ready()
+        await talk.say("warning", code="waiting_for_slot", message="All slots are in use; please wait.")
+        await talk.cue("free")
+        await talk.say("gap", from_ms=0, to_ms=2500, reason="no_slot", channel=0)
+        await talk.final(1, "and on it goes", start_ms=2600)
+        await talk.ended()
+        await talk.done()
+
+    server.script = script
+    start(page)
+    expect(page.locator(NOTICE)).to_contain_text("All slots are in use; please wait.")
+    server.fire("free")
+    expect(page.locator(LINES)).to_have_count(2)
+    expect(page.locator(NOTICE)).to_be_hidden()
+    assert heard_text(page)[0] == "2.5 s not captioned: every place on the server was taken"
+    assert json.loads(download(page, "json"))["gaps"][0]["to_ms"] == 2500
+
+
 def test_no_permission(playwright, open_page, server):
-    refusing = playwright.chromium.launch(executable_path=chromium(), args=arguments(allow=False))
+    refusing = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments(allow=False))
     try:
         page = open_page(browser=refusing)
         page.click(START)
@@ -429,7 +456,7 @@ def test_an_insecure_address_is_explained_and_files_still_work(open_page, server
 
 
 def test_a_server_that_is_not_ready_is_told_before_anything_is_pressed(open_page, server):
-    body = {"error": {"code": "engine_failed", "message": "The engine stopped."}}
+    body = {"type": "error", "code": "engine_failed", "message": "The engine stopped."}
     server.ready = lambda: web.json_response(body, status=503)
     page = open_page()
     expect(page.locator(NOTICE)).to_contain_text("The engine stopped.")
@@ -578,11 +605,11 @@ def test_downloads_and_copy_hold_what_has_settled(open_page, server):
     expect(page.locator(LINES)).to_have_count(3)
     assert download(page, "txt") == "hello <there>\ngood bye\n"
     assert download(page, "srt") == (
-        "1\n00:00:00,500 --> 00:00:01,100\nhello <there>\n\n2\n00:01:02,000 --> 00:01:02,600\ngood bye\n"
+        "1\n00:00:00,500 --> 00:00:01,500\nhello <there>\n\n2\n00:01:02,000 --> 00:01:03,000\ngood bye\n"
     )
     assert download(page, "vtt") == (
-        "WEBVTT\n\n00:00:00.500 --> 00:00:01.100\nhello &lt;there&gt;\n\n"
-        "00:01:02.000 --> 00:01:02.600\ngood bye\n"
+        "WEBVTT\n\n00:00:00.500 --> 00:00:01.500\nhello &lt;there&gt;\n\n"
+        "00:01:02.000 --> 00:01:03.000\ngood bye\n"
     )
     exported = json.loads(download(page, "json"))
     assert exported["model"] == "scripted-tiny"
@@ -675,7 +702,8 @@ def test_every_control_is_reached_by_tab_and_shows_it(page):
 def test_every_field_and_button_has_a_name(page):
     nameless = page.evaluate(
         """() => [...document.querySelectorAll('button, select, input, summary')].filter(e =>
-            !(e.id === 'notice-action' || e.textContent.trim() || e.labels?.[0]?.textContent.trim() || e.getAttribute('aria-label')))
+            !(e.id === 'notice-action' || e.textContent.trim() || e.labels?.[0]?.textContent.trim()
+                || e.getAttribute('aria-label')))
             .map(e => e.outerHTML)"""
     )
     assert nameless == []

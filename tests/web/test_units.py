@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from realtime.events import Final, Word
+from realtime.text import subtitles
 
 UNIT = Path(__file__).parent / "unit"
 WEB = Path(__file__).parents[2] / "web"
@@ -45,3 +49,45 @@ def test_nothing_comes_from_elsewhere_and_nothing_is_inline():
     assert not re.findall(r"""(?:src|href|action)=["']/""", html), "an absolute path breaks under a sub-path"
     assert not re.findall(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son[a-z]+=", html)
     assert not re.findall(r"url\(|@import", (WEB / "style.css").read_text())
+
+
+def test_subtitles_are_the_server_s_to_the_letter():
+    """What the page offers for download is what the same finals give everywhere else."""
+    texts = [
+        "hello there.",
+        "a much longer sentence, which needs more than a single line of a subtitle; and then. It goes on & on",
+        "one two three four five six seven eight nine ten " * 4,
+        "w h o --> s a i d <this>",
+    ]
+    finals, at = [], 700
+    for number, text in enumerate(texts):
+        words = []
+        for i, word in enumerate(text.split()):
+            words.append(Word(word, at, at + 90 + 7 * len(word), 0.9))
+            at += 900 if i == 3 else 260
+        finals.append(
+            Final(number, text.strip(), tuple(words), words[0].start_ms, words[-1].end_ms, "silence")
+        )
+        at += 2000
+    lines = [
+        {
+            "kind": "final",
+            "text": final.text,
+            "startMs": final.start_ms,
+            "endMs": final.end_ms,
+            "channel": 0,
+            "label": "",
+            "words": [{"text": w.text, "startMs": w.start_ms, "endMs": w.end_ms} for w in final.words],
+        }
+        for final in finals
+    ]
+    script = (
+        f"import {{ FORMATS }} from {json.dumps((WEB / 'export.js').as_uri())};"
+        f"const content = {{ lines: {json.dumps(lines)} }};"
+        "console.log(JSON.stringify(['txt', 'srt', 'vtt'].map(name => FORMATS[name].render(content))))"
+    )
+    run = subprocess.run(
+        [node(), "--input-type=module", "-e", script], capture_output=True, text=True, timeout=30
+    )
+    assert run.returncode == 0, run.stderr
+    assert json.loads(run.stdout) == [subtitles.render(finals, name) for name in ("txt", "srt", "vtt")]

@@ -7,13 +7,13 @@ import { fault, microphoneFault } from "../../../web/faults.js";
 const answer = (status, body, headers = {}) => new Response(body === undefined ? "" : JSON.stringify(body), { status, headers });
 const ready = () => answer(200, { status: "ready" });
 
-function ask({ code = 1006, stream = () => answer(400), readyz = ready, key = "" }) {
+function ask({ code = 1006, wasOpen = true, stream = () => answer(426, { code: "upgrade_required" }), readyz = ready, key = "" }) {
   const asked = [];
   const fetch = async (url, options) => {
     asked.push([url.href, options.headers]);
     return url.pathname.endsWith("/readyz") ? readyz() : stream();
   };
-  const found = diagnose({ code, url: new URL("ws://h/x/v1/stream?delay_ms=480"), base: "http://h/x/", key, fetch });
+  const found = diagnose({ code, wasOpen, url: new URL("ws://h/x/v1/stream?delay_ms=480"), base: "http://h/x/", key, fetch });
   return found.then((result) => ({ ...result, asked }));
 }
 
@@ -27,7 +27,7 @@ test("close codes that speak for themselves need no question", async () => {
 });
 
 test("a full server: its own sentence and its Retry-After", async () => {
-  const body = { error: { code: "at_capacity", message: "All 128 slots are in use." } };
+  const body = { type: "error", code: "at_capacity", message: "All 128 slots are in use.", fatal: true };
   const found = await ask({ stream: () => answer(503, body, { "Retry-After": "7" }) });
   assert.deepEqual([found.code, found.text, found.retryAfterS, found.retry], ["at_capacity", "All 128 slots are in use.", 7, true]);
 });
@@ -43,16 +43,21 @@ test("a missing or wrong key is asked for, with the key that was sent", async ()
   assert.deepEqual(found.asked[0], ["http://h/x/v1/stream?delay_ms=480", { Authorization: "Bearer k" }]);
 });
 
-test("an option out of range is named and not tried again; a plain 400 only means this was no WebSocket", async () => {
-  const bad = { error: { code: "bad_option", message: "delay_ms must be a multiple of 80." } };
+test("an option out of range is named and not tried again", async () => {
+  const bad = { type: "error", code: "bad_option", message: "delay_ms must be a multiple of 80.", fatal: true };
   const found = await ask({ stream: () => answer(400, bad) });
   assert.deepEqual([found.code, found.text, found.retry], ["bad_option", "delay_ms must be a multiple of 80.", false]);
+});
+
+test("an answer that finds nothing wrong: lost if it was open, refused if it never was", async () => {
   assert.equal((await ask({})).code, "connection_lost");
+  assert.equal((await ask({ wasOpen: false })).code, "refused");
+  assert.equal((await ask({ stream: () => answer(404) })).code, "refused");
 });
 
 test("not ready, and not there at all", async () => {
   assert.equal((await ask({ readyz: () => answer(503) })).code, "not_ready");
-  assert.equal((await ask({ readyz: () => answer(503, { error: { code: "engine_failed" } }) })).code, "engine_failed");
+  assert.equal((await ask({ readyz: () => answer(503, { code: "engine_failed" }) })).code, "engine_failed");
   assert.equal((await ask({ stream: () => { throw new TypeError("Failed to fetch"); } })).code, "server_gone");
   assert.equal((await ask({ stream: () => answer(502) })).code, "server_gone");
 });

@@ -186,7 +186,7 @@ test("the reader need not wait for the back-off", async () => {
 });
 
 test("a fatal error is told in the server's words and ends or retries by its kind", async () => {
-  for (const [code, name] of [["limit_reached", "ended"], ["slow_reader", "ended"], ["engine_failed", "waiting"]]) {
+  for (const [code, name] of [["limit_reached", "ended"], ["slow_reader", "waiting"], ["engine_failed", "waiting"]]) {
     const { link, seen, settle } = stage(new LiveTape({ rate: 1000 }));
     link.start();
     seen.sockets[0].handlers.opened();

@@ -74,8 +74,8 @@ test("clearing while somebody speaks: the utterance comes back whole", () => {
 
 test("a gap of the server is a note, not text", () => {
   const transcript = new Transcript();
-  const { line } = transcript.apply({ type: "gap", from_ms: 0, to_ms: 2000, reason: "too slow" }, at);
-  assert.deepEqual([line.kind, line.startMs, line.endMs, line.text], ["gap", 1000, 3000, "too slow"]);
+  const { line } = transcript.apply({ type: "gap", from_ms: 0, to_ms: 2000, reason: "no_slot" }, at);
+  assert.deepEqual([line.kind, line.startMs, line.endMs, line.text], ["gap", 1000, 3000, "2.0 s not captioned: every place on the server was taken"]);
   assert.deepEqual(transcript.settled, []);
 });
 
