@@ -58,8 +58,6 @@ def portaudio() -> ModuleType:
 def _install_hint() -> str:
     if sys.platform.startswith("linux"):
         return "Install it: `apt install libportaudio2` (Debian, Ubuntu), `dnf install portaudio` (Fedora)."
-    if sys.platform == "darwin":
-        return "Install it: `brew install portaudio`."
     return "Reinstall the package `sounddevice`, which brings it along."
 
 

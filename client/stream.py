@@ -168,6 +168,8 @@ def _refusal(error: InvalidStatus, address: str) -> ClientError:
     if status == 503:
         wait_s = retry_after_s(error.response.headers.get("Retry-After"))
         return Busy(f"The server is busy (503{said}).", wait_s)
+    if status == 400:
+        return BadInput(f"The server does not take this stream{said or ' (400)'}.")
     if status in (502, 504):
         return Unreachable(f"The gateway in front of {_place(address)} finds no server ({status}).")
     if status == 404:
