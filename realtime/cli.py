@@ -77,6 +77,7 @@ def _serve(arguments: argparse.Namespace) -> int:
 
     async def run() -> int:
         server = app.Server(config, engine, listener)
+        server.heed_signals()
         await server.start()
         print(_welcome(config, engine, server.port), flush=True)
         return await server.run()
@@ -101,9 +102,10 @@ def _transcribe(arguments: argparse.Namespace) -> int:
     config = configuration.load(vars(arguments), os.environ)
     logs.set_up(config.log)
     _check_outputs(arguments)
+    files = [offline.AudioFile(path, arguments.channels) for path in arguments.files]
     engine = _load(config)
     options = replace(config.session.options(engine.tekken.delay_ms), channels=arguments.channels)
-    for done in offline.transcribe(engine, arguments.files, options):
+    for done in offline.transcribe(engine, files, options):
         text = subtitles.render(done.finals, arguments.format)
         if arguments.output:
             (arguments.output / f"{done.path.stem}.{arguments.format}").write_text(text, encoding="utf-8")
@@ -144,6 +146,9 @@ def _load(config: Config):
 
 def _welcome(config: Config, engine, port: int) -> str:
     """What is served, what to open, how to try it."""
+    from realtime.engine import describe_capacity
+    from realtime.server.auth import is_loopback
+
     host = config.server.host
     shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else f"[{host}]" if ":" in host else host
     url = f"http://{shown}:{port}"
@@ -153,7 +158,7 @@ def _welcome(config: Config, engine, port: int) -> str:
     lines = [
         "",
         f"  voxwire serves {model} on {engine.device_name}",
-        f"  {engine.slots} slots, {_size(engine.bytes_per_slot)} each",
+        f"  slots: {describe_capacity(engine)}",
         "",
         f"  open        {url}",
         f"  demo        make demo{'' if default else f' URL={url}'}",
@@ -162,23 +167,9 @@ def _welcome(config: Config, engine, port: int) -> str:
         "  stop        Ctrl-C",
         "",
     ]
-    if not config.auth.api_keys and not _only_here(host):
+    if not config.auth.api_keys and not is_loopback(host):
         lines.insert(-1, "  Anybody who reaches this address may use it: set api_keys.")
     return "\n".join(lines)
-
-
-def _only_here(host: str) -> bool:
-    from realtime.server.auth import is_loopback
-
-    return is_loopback(host)
-
-
-def _size(n_bytes: int) -> str:
-    size, units = float(n_bytes), ["B", "KiB", "MiB", "GiB"]
-    while size >= 1024 and len(units) > 1:
-        size /= 1024
-        units.pop(0)
-    return f"{size:.1f} {units[0]}"
 
 
 if __name__ == "__main__":

@@ -108,6 +108,11 @@ class Server:
         self._stop: asyncio.Future[str] = self._loop.create_future()
         self.port: int = listener.getsockname()[1]
 
+    def heed_signals(self) -> None:
+        """SIGTERM and SIGINT end `run` from now on."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._on_signal, number)
+
     async def start(self) -> None:
         self._engine.on_failure = lambda: self._loop.call_soon_threadsafe(self.stop_because, "engine")
         self._engine.start(self.service.exchange.deliver)
@@ -123,8 +128,6 @@ class Server:
 
     async def run(self) -> int:
         """Until SIGTERM, SIGINT or the engine's death; the exit status."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._loop.add_signal_handler(number, self._on_signal, number)
         reason = await self._stop
         if reason == "engine":
             log.critical("the engine failed", exc_info=self._engine.failure)

@@ -6,7 +6,7 @@ Synchronous: the caller's thread feeds and listens, the engine's thread computes
 from __future__ import annotations
 
 import queue
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -126,22 +126,22 @@ class _Job:
                 raise BadAudio(f"{self.audio.path}: {event.message}")
 
 
-def transcribe(engine, paths: Iterable[Path], options: SessionOptions) -> Iterator[Transcribed]:
-    """Finals of every file, in the order of `paths`; as many at once as there are slots.
+def transcribe(engine, files: Sequence[AudioFile], options: SessionOptions) -> Iterator[Transcribed]:
+    """Finals of every file, in order; as many at once as there are slots.
 
-    The engine must not have been started. Raises BadAudio for the first file that cannot be read, EngineFailed.
+    The engine must not have been started. Raises BadAudio for a file that breaks off, EngineFailed.
     """
     steps: queue.SimpleQueue[list[Step]] = queue.SimpleQueue()
     engine.on_failure = lambda: steps.put([])  # wakes us up
     engine.start(steps.put)
     try:
-        yield from _run(engine, [AudioFile(path, options.channels) for path in paths], options, steps)
+        yield from _run(engine, files, options, steps)
     finally:
         engine.stop()
 
 
 def _run(
-    engine, files: list[AudioFile], options: SessionOptions, steps: queue.SimpleQueue
+    engine, files: Sequence[AudioFile], options: SessionOptions, steps: queue.SimpleQueue
 ) -> Iterator[Transcribed]:
     owners: dict[int, _Job] = {}
     at_once = engine.slots // options.channels
