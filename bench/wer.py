@@ -1,0 +1,231 @@
+"""Word error rate by group of a folder of recordings, streamed through a real server.
+
+Every clip is a connection of its own, sent at its own sample rate as fast as the server takes it, several at a time; the
+concatenated finals are its transcript. Two-channel clips are streamed as two channels and scored channel by channel. WER is
+substitutions + deletions + insertions over the words of the reference, both sides in the form of bench/normalise.py,
+aligned by jiwer. The interval is a bootstrap over clips (2,000 rounds, fixed seed), 95 %; a group of one clip has none.
+`empty` counts clips with words but without any transcript. Two channels count as two clips. Other languages are listed and count in no total.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+
+import jiwer
+
+from bench import load, server, speech, stats
+from bench.normalise import normalise
+from bench.report import BenchError, Report, progress
+from bench.server import Server
+from bench.speech import Row
+from client.errors import BadInput, ClientError
+from client.files import FileSource
+from client.pacing import NoPace
+from client.protocol import Final, Options
+from client.stream import Stream, connect
+
+ALL = "all"
+CLIP_TIMEOUT_S = 300.0
+ATTEMPTS = 2  # a clip that is lost once is sent once more
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--speech", metavar="FOLDER", help="with manifest.jsonl (default: VOXWIRE_SPEECH)")
+    parser.add_argument(
+        "--delay-ms", metavar="MS,...", help="one or several (default: the checkpoint's), e.g. 240,480,960"
+    )
+    parser.add_argument("--vad", choices=("on", "off"), default="on", help="default: %(default)s")
+    parser.add_argument("--groups", metavar="NAME,...", help="only groups whose names begin so")
+    parser.add_argument("--limit", type=int, metavar="N", help="first N clips of every group")
+    parser.add_argument("--at-once", type=int, default=8, help="clips in flight (default: %(default)s)")
+    parser.add_argument("--show", type=int, default=0, metavar="N", help="print N transcripts a group to stderr")
+    server.add_arguments(parser)
+
+
+def run(options: argparse.Namespace) -> Report:
+    place = speech.folder(options.speech)
+    if place is None:
+        raise BenchError("there are no recordings: give --speech FOLDER or set VOXWIRE_SPEECH")
+    clips = chosen(speech.manifest(place), options.groups, options.limit)
+    delays = _delays(options.delay_ms)
+    by_delay: dict[str, list[Scored]] = {}
+    with Server(server.flags(options, slots=2 * options.at_once)) as served:
+        for delay_ms in delays:
+            asked = Options(delay_ms=delay_ms, vad=options.vad == "on", interim=False)
+            run_ = _Run(served.url, asked, options.at_once)
+            scored = load.run_loop(run_.all(clips))
+            by_delay[f"{run_.delay_ms} ms"] = scored
+            _show(scored, options.show)
+        report = table(by_delay)
+        report.setting = {
+            "model": served.ready()["model"],
+            "recordings": place.name,
+            "clips": len(clips),
+            "vad": options.vad,
+            "normalisation": "lower case, no punctuation, numbers spelled out",
+        }
+    return report
+
+
+def chosen(rows: Sequence[Row], groups: str | None, limit: int | None) -> list[Row]:
+    """The rows of the wanted groups. Raises BenchError if there are none."""
+    kept: dict[str, list[Row]] = {}
+    for row in rows:
+        if groups is None or row.group.startswith(tuple(groups.split(","))):
+            kept.setdefault(row.group, []).append(row)
+    found = [row for group in kept.values() for row in group[:limit]]
+    if not found:
+        raise BenchError("no clip of these groups")
+    return found
+
+
+def _delays(words: str | None) -> list[int | None]:
+    try:
+        return [int(word) for word in words.split(",")] if words else [None]
+    except ValueError:
+        raise BenchError(f"--delay-ms {words}: expected numbers like 240,480") from None
+
+
+def _show(scored: Sequence[Scored], count: int) -> None:
+    shown: dict[str, int] = {}
+    for item in scored:
+        shown[item.group] = shown.get(item.group, 0) + 1
+        if shown[item.group] <= count:
+            progress(f"{item.group} | {item.reference} | {item.heard}")
+
+
+# ---------------------------------------------------------------- streaming
+
+
+class _Run:
+    """All clips at one delay."""
+
+    def __init__(self, url: str, options: Options, at_once: int):
+        self.delay_ms = 0
+        self._url, self._options = url, options
+        self._seats = asyncio.Semaphore(at_once)
+        self._done = 0
+
+    async def all(self, clips: Sequence[Row]) -> list[Scored]:
+        done = await asyncio.gather(*(self._clip(row, len(clips)) for row in clips))
+        return list(chain.from_iterable(done))
+
+    async def _clip(self, row: Row, total: int) -> list[Scored]:
+        """A score per channel. Raises BenchError for a clip that cannot be streamed: a hole would flatter."""
+        async with self._seats:
+            for attempt in range(ATTEMPTS):
+                try:
+                    async with asyncio.timeout(CLIP_TIMEOUT_S):
+                        heard = await self._stream(row)
+                    break
+                except BadInput as error:
+                    raise BenchError(str(error)) from None
+                except (ClientError, TimeoutError) as error:
+                    if attempt == ATTEMPTS - 1:
+                        raise BenchError(f"{row.path.name}: {error or 'no end in time'}") from None
+        self._done += 1
+        if self._done % 50 == 0 or self._done == total:
+            progress(f"{self._done} of {total} clips at {self.delay_ms} ms")
+        return [score(row.group, text, words) for text, words in zip(row.texts, heard, strict=True)]
+
+    async def _stream(self, row: Row) -> list[str]:
+        """The transcript of each channel."""
+        source = FileSource(row.path, channels=len(row.texts), pacer=NoPace())
+        options = replace(self._options, sample_rate=source.sample_rate, channels=source.channels)
+        heard: list[list[str]] = [[] for _ in row.texts]
+        try:
+            async with await connect(self._url, options, ping_interval_s=None) as stream:
+                sender = asyncio.create_task(_send(stream, source))
+                try:
+                    async for event in stream.events():
+                        if isinstance(event, Final):
+                            heard[event.channel].append(event.text.strip())
+                        elif hasattr(event, "delay_ms"):
+                            self.delay_ms = event.delay_ms
+                finally:
+                    sender.cancel()
+                    await asyncio.gather(sender, return_exceptions=True)
+        finally:
+            source.close()
+        return [" ".join(texts) for texts in heard]
+
+
+async def _send(stream: Stream, source: FileSource) -> None:
+    while (chunk := await source.read()) is not None:
+        await stream.send(chunk.data)
+    await stream.end()
+
+
+# ---------------------------------------------------------------- scoring
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One channel of one clip, both texts normalised."""
+
+    group: str
+    reference: str
+    heard: str
+    words: int
+    substitutions: int
+    deletions: int
+    insertions: int
+
+    @property
+    def errors(self) -> int:
+        return self.substitutions + self.deletions + self.insertions
+
+
+def score(group: str, reference: str, heard: str) -> Scored:
+    """Normalise and align. A reference without words counts what was heard as insertions."""
+    reference, heard = normalise(reference), normalise(heard)
+    if not reference:
+        return Scored(group, reference, heard, 0, 0, 0, len(heard.split()))
+    found = jiwer.process_words(reference, heard)
+    return Scored(
+        group,
+        reference,
+        heard,
+        len(reference.split()),
+        found.substitutions,
+        found.deletions,
+        found.insertions,
+    )
+
+
+def table(by_delay: dict[str, list[Scored]]) -> Report:
+    """A row per group and one for all; for every delay the rate with its interval and the kinds of errors."""
+    columns = ["group", "clips", "words"]
+    for name in by_delay:
+        columns += [f"WER % at {name}", "95 %", "sub", "del", "ins", "empty"]
+    first = next(iter(by_delay.values()))
+    groups = sorted({item.group for item in first})
+    counted = [group for group in groups if group != speech.NOT_ENGLISH]
+    rows = [_row(group, [group], by_delay) for group in groups]
+    if len(counted) > 1:
+        rows.append(_row(ALL, counted, by_delay))
+    report = Report("Word error rate", columns, rows)
+    if speech.NOT_ENGLISH in groups:
+        report.notes.append(f"{speech.NOT_ENGLISH} counts in no total.")
+    return report
+
+
+def _row(name: str, groups: Sequence[str], by_delay: dict[str, list[Scored]]) -> list:
+    chosen_ = [[item for item in scored if item.group in groups] for scored in by_delay.values()]
+    row: list = [name, len(chosen_[0]), sum(item.words for item in chosen_[0])]
+    for items in chosen_:
+        errors, words = [item.errors for item in items], [item.words for item in items]
+        low, high = stats.bootstrap_ratio(errors, words)
+        row += [
+            100 * sum(errors) / sum(words) if sum(words) else None,
+            f"{100 * low:.1f}-{100 * high:.1f}" if low == low else "–",
+            sum(item.substitutions for item in items),
+            sum(item.deletions for item in items),
+            sum(item.insertions for item in items),
+            sum(1 for item in items if item.words and not item.heard),
+        ]
+    return row
