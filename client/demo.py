@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -46,13 +47,25 @@ ADDRESS = re.compile(r"https?://[\w.\-\[\]:]+:\d+")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(arguments)
+    _end_in_order_on_signals()
     try:
-        return _demo(Path(args.file) if args.file else None, args.url or None)
+        return _demo(Path(args.file) if args.file else None, args.url or os.environ.get("VOXWIRE_URL"))
     except ClientError as error:
         print(f"demo: {error.advice()}", file=sys.stderr)
         return error.exit_code
     except (KeyboardInterrupt, asyncio.CancelledError):
         return EXIT_INTERRUPTED
+
+
+def _end_in_order_on_signals() -> None:
+    """However the demo is ended, the server that it started must not survive it."""
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _interrupt)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -214,8 +227,9 @@ def _tail(printed: str) -> str:
 
 
 def _is_ready(address: str) -> bool:
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with urllib.request.urlopen(f"{address}/readyz", timeout=2) as response:
+        with direct.open(f"{address}/readyz", timeout=2) as response:
             return response.status == 200
     except (urllib.error.URLError, OSError, ValueError):
         return False

@@ -1,4 +1,6 @@
 import io
+import os
+import signal
 import sys
 import urllib.error
 import urllib.request
@@ -43,6 +45,21 @@ def test_the_own_server_is_used_once_it_is_ready_and_ended_afterwards(command):
     command(SERVER)
     with demo._own_server(Console(file=io.StringIO())) as address:
         assert urllib.request.urlopen(f"{address}/readyz", timeout=5).status == 200
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(f"{address}/readyz", timeout=5)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no such signal here")
+def test_the_own_server_does_not_survive_a_closed_terminal(command):
+    command(SERVER)
+    before = signal.getsignal(signal.SIGHUP), signal.getsignal(signal.SIGTERM)
+    try:
+        demo._end_in_order_on_signals()
+        with pytest.raises(KeyboardInterrupt), demo._own_server(Console(file=io.StringIO())) as address:
+            os.kill(os.getpid(), signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before[0])
+        signal.signal(signal.SIGTERM, before[1])
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(f"{address}/readyz", timeout=5)
 
