@@ -181,13 +181,13 @@ class WordDecoder:
 
 def spoken_ms(text: str) -> float:
     """About how long a word takes to say: for the start, which the model does not tell."""
-    return min(1500.0, 80.0 + sum(map(_character_ms, text)))
+    return min(1500.0, 120.0 + sum(map(_character_ms, text)))
 
 
 def _character_ms(character: str) -> float:
     if unicodedata.east_asian_width(character) in "WF" or character.isdigit():
         return 200.0  # a syllable or more
-    return 60.0 if character.isalpha() else 0.0
+    return 70.0 if character.isalpha() else 0.0
 
 
 def _clings(run: str) -> bool:
