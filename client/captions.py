@@ -25,13 +25,17 @@ from client.transcript import Transcript
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Where to stream to, where the result goes, and how long to wait for a server that went away."""
+    """Where to stream to, where the result goes, and how long to wait for a server that went away.
+
+    Finals are kept only if somebody wants them afterwards: a microphone may run for weeks.
+    """
 
     url: str
     key: str | None = None
     options: Options = field(default_factory=Options)
     outputs: tuple[Path, ...] = ()
     patience_s: float = 60.0
+    keep: bool = False  # finals in the outcome, even without outputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +93,7 @@ async def _caption(conversation: Conversation, job: Job, heading: str, screen: S
                 async for happening in happenings:
                     if isinstance(happening, Ready) and not result.model:
                         screen.notice(f"{heading} → {happening.model}, delay {happening.delay_ms} ms")
-                    _collect(result, happening)
+                    _collect(result, happening, job)
                     screen.show(happening)
     except ClientError:
         if conversation.connected or not signals:
@@ -100,11 +104,11 @@ async def _caption(conversation: Conversation, job: Job, heading: str, screen: S
     return Outcome(result, interrupted=bool(signals))
 
 
-def _collect(result: Transcript, happening: Happening) -> None:
+def _collect(result: Transcript, happening: Happening, job: Job) -> None:
     match happening:
         case Ready():
             result.model = happening.model
-        case Final():
+        case Final() if job.keep or job.outputs:
             result.add(happening)
         case Done():
             result.audio_ms = happening.audio_ms

@@ -83,7 +83,8 @@ def _demo(file: Path | None, url: str | None) -> int:
     with _server(url, console) as address:
         if file is None:
             console.print(_introduction())
-        outcome = asyncio.run(caption_file(recording, Job(address, os.environ.get("VOXWIRE_KEY"), options)))
+        job = Job(address, os.environ.get("VOXWIRE_KEY"), options, keep=True)
+        outcome = asyncio.run(caption_file(recording, job))
     if file is None and not outcome.interrupted:
         console.print(Text(), compare(_said(), _heard(outcome)))
     return outcome.exit_code

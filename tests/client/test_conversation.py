@@ -263,10 +263,10 @@ def test_a_server_that_hangs_is_given_up(scripted):
         await seen.say(READY)
         await seen.socket.wait_closed()
 
-    _, happenings, error = converse(scripted, lambda: Tape(1), hangs, listen_to_the_end, stall_s=0.05)
+    _, happenings, error = converse(scripted, lambda: Tape(1), hangs, listen_to_the_end, stall_s=0.5)
     assert error is None
     assert [h.why for h in happenings if isinstance(h, Retrying)] == [
-        "The server gave no sign of life for 0.05 s."
+        "The server gave no sign of life for 0.5 s."
     ]
 
 
