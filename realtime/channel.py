@@ -7,7 +7,6 @@ moves it on.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass
 
@@ -24,24 +23,16 @@ from realtime.events import (
     SpeechStarted,
     SpeechStopped,
     Step,
-    Warning_,
-    Word,
 )
+from realtime.text.captions import Captions
 from realtime.text.tokenizer import Tekken
-from realtime.text.transcript import Transcript
-from realtime.text.words import LeaseWord, WordDecoder
 from realtime.timeline import Timeline
 
 SAMPLES_PER_MS = 16
 # Silent frames that bring all text out: the delay, the frame being heard, and the longest word being written.
 DRAIN_FRAMES = 1 + 10
-# Without a gate a pause is known from the text alone, which comes at the end of a word: a long word is no pause.
-LONGEST_WORD_MS = 800
-ROUNDING_MS = 2
 DROP_SAMPLES = 1000 * SAMPLES_PER_MS
 RETRY_SAMPLES = 160 * SAMPLES_PER_MS
-# No word is estimated to begin longer than this before its text.
-LOOK_BACK_MS = 30_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +102,10 @@ class Channel:
         self.is_asking = False  # an Open has no answer yet
         self.is_refused = False  # the last Open was refused; `retry` asks again
         self.speech_samples = 0
-        self._tekken, self._limits = tekken, limits
+        self._limits = limits
         self._events, self._effects = events, effects
-        self._interim = options.interim
         self._gated = options.gate.enabled
         self._delay_tokens = options.delay_ms // FRAME_MS
-        self._pause_frames = -(-(options.gate.hangover_ms + LONGEST_WORD_MS) // FRAME_MS)
         self._release_samples = limits.release_after_ms * SAMPLES_PER_MS
         # The gate may date an onset back by this much.
         self._onset_samples = (2 * options.gate.onset_ms + 100) * SAMPLES_PER_MS
@@ -129,14 +118,11 @@ class Channel:
 
         self._framer = Framer()
         self._timeline = Timeline()
-        self._words = WordDecoder(tekken, self._delay_tokens)
+        self._captions = Captions(index, options, tekken, self._timeline, limits.no_text_frames, events)
         self._lease_samples = 0  # audio and silence that entered the framer
         self._undrained = False  # audio was fed since the last drain
         self._stepped = 0  # frames of this lease whose step has arrived
         self._marks: deque[tuple[int, _Drain]] = deque()  # position of the last silent frame, what to do then
-        self._blanks = 0  # steps without text since the last text or the last closed utterance
-
-        self._transcript = Transcript(index, options.max_utterance_ms)
 
     # ------------------------------------------------------------ what the session asks for
 
@@ -207,11 +193,9 @@ class Channel:
         """One token of this channel's lease."""
         n = step.position
         self._stepped = n + 1
-        self._read(n, step.token, step.logprob)
+        self._captions.read(n, step.token, step.logprob, draining=self._is_draining(n))
         while self._marks and self._marks[0][0] <= n:
             self._conclude(self._marks.popleft()[1])
-        oldest_ms = min(self._words.unsettled_ms, (n - self._delay_tokens) * FRAME_MS)
-        self._timeline.forget(oldest_ms - LOOK_BACK_MS)
         self._pump()
         self._rest_if_silent()
 
@@ -234,7 +218,7 @@ class Channel:
     @property
     def utterances(self) -> int:
         """Finals with text."""
-        return self._transcript.finals_with_text
+        return self._captions.finals_with_text
 
     # ------------------------------------------------------------ gate → queue
 
@@ -247,14 +231,22 @@ class Channel:
                 if self._gated:
                     self._events.append(SpeechStarted(at_sample // SAMPLES_PER_MS, self.index))
             case Passed():
-                self._queue.append(event)
-                self._waiting_samples += len(event.samples)
+                self._enqueue(event)
             case Closed(at_sample):
                 self.speech_samples += at_sample - self._opened_at
                 self._closed_at = at_sample
                 if self._gated:
                     self._events.append(SpeechStopped(at_sample // SAMPLES_PER_MS, self.index))
                 self._queue.append(_Drain(reason, at_sample // SAMPLES_PER_MS))
+
+    def _enqueue(self, audio: Passed) -> None:
+        self._waiting_samples += len(audio.samples)
+        last = self._queue[-1] if self._queue else None
+        if isinstance(last, Passed) and len(last.samples) < FRAME_SAMPLES:
+            # Crumbs that wait for a lease would take more memory than their samples.
+            audio = Passed(last.start_sample, np.concatenate((last.samples, audio.samples)))
+            self._queue.pop()
+        self._queue.append(audio)
 
     # ------------------------------------------------------------ queue → engine
 
@@ -302,6 +294,11 @@ class Channel:
         else:
             self._marks.append((self._framer.frames - 1, drain))
 
+    def _conclude(self, drain: _Drain) -> None:
+        self._captions.conclude(drain.reason, drain.at_ms)
+        if drain.reason == "end":
+            self.ended = True
+
     def _emit(self, frames: list[np.ndarray]) -> None:
         self._effects.extend(Feed(self.index, frame) for frame in frames)
 
@@ -310,8 +307,8 @@ class Channel:
     def _begin_lease(self) -> None:
         self._framer = Framer()
         self._timeline.reset()
-        self._words = WordDecoder(self._tekken, self._delay_tokens)
-        self._lease_samples = self._stepped = self._blanks = 0
+        self._captions.begin_lease()
+        self._lease_samples = self._stepped = 0
         self._undrained = False
 
     @property
@@ -359,73 +356,3 @@ class Channel:
             self._events[-1] = Gap(last.from_ms, to_ms, "no_slot", self.index)
         else:
             self._events.append(Gap(from_ms, to_ms, "no_slot", self.index))
-
-    # ------------------------------------------------------------ tokens → events
-
-    def _read(self, n: int, token: int, logprob: float) -> None:
-        written_ms = (n - self._delay_tokens) * FRAME_MS
-        if self._transcript.is_overdue(self._stream_ms(written_ms)) and self._words.at_border(token):
-            self._settle(self._words.cut())
-            self._finish("length", 0)
-        text, settled = self._words.push(n, token, logprob)
-        self._settle(settled)
-        self._grow(text, n)
-        if text or token == self._tekken.word_id or n <= self._delay_tokens:
-            self._blanks = 0
-            return
-        if self._is_draining(n):
-            return
-        self._blanks += 1
-        if not self._gated and self._transcript and self._blanks == self._pause_frames:
-            self._conclude(_Drain("silence", 0))
-        elif self._gated and self._blanks == self._limits.no_text_frames:
-            self._warn_no_text(written_ms)
-
-    def _conclude(self, drain: _Drain) -> None:
-        """All text of the utterance is there."""
-        text, settled = self._words.finish()
-        self._grow(text, self._stepped - 1)
-        self._settle(settled)
-        self._finish(drain.reason, drain.at_ms)
-        self._blanks = 0
-        if drain.reason == "end":
-            self.ended = True
-
-    def _grow(self, text: str, n: int) -> None:
-        if text:
-            written_ms = (n - self._delay_tokens) * FRAME_MS
-            start_ms, _ = self._word_ms(min(self._words.unsettled_ms, written_ms), written_ms)
-            partial = self._transcript.grow(text, start_ms, self._stream_ms(n * FRAME_MS))
-            if partial and self._interim:
-                self._events.append(partial)
-
-    def _settle(self, words: list[LeaseWord]) -> None:
-        self._transcript.settle(
-            Word(word.text, *self._word_ms(word.start_ms, word.end_ms), word.confidence) for word in words
-        )
-
-    def _finish(self, reason: FinalReason, at_ms: int) -> None:
-        final = self._transcript.finish(reason, at_ms)
-        if final:
-            self._events.append(final)
-
-    def _warn_no_text(self, written_ms: int) -> None:
-        to_ms = self._stream_ms(written_ms)
-        from_ms = self._stream_ms(written_ms - self._blanks * FRAME_MS)
-        message = "Somebody seems to speak, but the model has written nothing for some time."
-        self._events.append(Warning_("no_text", message, from_ms, to_ms, self.index))
-
-    def _stream_ms(self, lease_ms: float) -> int:
-        return self._timeline.lease_to_stream_ms(lease_ms)
-
-    def _word_ms(self, start_ms: float, end_ms: float) -> tuple[int, int]:
-        """Stream time of a word. Its start, an estimate, must not reach back over audio that was left out."""
-        end = self._stream_ms(end_ms)
-        if end - self._stream_ms(start_ms) <= end_ms - start_ms + ROUNDING_MS:
-            return self._stream_ms(start_ms), end
-        # The first moment from which the lease and the stream run alike up to the end.
-        moments = range(round(start_ms), round(end_ms) + 1)
-        alike = bisect_left(
-            moments, True, key=lambda ms: end - self._stream_ms(ms) <= end_ms - ms + ROUNDING_MS
-        )
-        return self._stream_ms(moments[min(alike, len(moments) - 1)]), end

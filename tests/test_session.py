@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from realtime.audio.gate import Passed
 from realtime.errors import BadOption
 from realtime.events import (
     Audio,
@@ -530,6 +531,22 @@ def test_memory_does_not_grow_with_the_stream(tekken, day, engine):
     stream(40)  # the look-back of the timeline fills
     small = stream(20)
     assert stream(200) < small + 300
+
+
+def test_crumbs_that_wait_for_a_lease_are_joined(session):
+    it = session(OPEN_GATE)
+    it.refused(0)
+    audio = s16(voice(1000))
+    for at in range(0, len(audio), 2):
+        it.receive(Audio(audio[at : at + 2]))
+        if Open in kinds(it.effects()):
+            it.refused(0)
+    assert it.lag_ms == 1000
+    assert len([obj for obj in gc.get_objects() if isinstance(obj, Passed)]) < 50
+    it.retry()
+    it.opened(0, 1)
+    heard = np.concatenate([effect.frame for effect in it.effects() if isinstance(effect, Feed)])[1240:]
+    assert np.array_equal(heard, (np.frombuffer(audio, "<i2") / np.float32(32768))[: len(heard)])
 
 
 def test_imports_no_torch_and_no_asyncio():

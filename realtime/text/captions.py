@@ -1,0 +1,131 @@
+"""Tokens of one channel to its partials and finals, in stream time.
+
+Decides what the text alone can decide: the longest utterance, the pause when there is no gate, and the warning when
+there is speech without text. Everything else (silence, flush, end) is `conclude`, called from outside.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+
+from realtime.events import FRAME_MS, Event, FinalReason, SessionOptions, Warning_, Word
+from realtime.text.tokenizer import Tekken
+from realtime.text.transcript import Transcript
+from realtime.text.words import LeaseWord, WordDecoder
+from realtime.timeline import Timeline
+
+# Without a gate a pause is known from the text alone, which comes at the end of a word: a long word is no pause.
+LONGEST_WORD_MS = 800
+# No word is estimated to begin longer than this before its text.
+LOOK_BACK_MS = 30_000
+ROUNDING_MS = 2
+
+
+class Captions:
+    """Appends to `events`. `timeline` is told by its owner what the leases hear."""
+
+    def __init__(
+        self,
+        channel: int,
+        options: SessionOptions,
+        tekken: Tekken,
+        timeline: Timeline,
+        no_text_frames: int,
+        events: list[Event],
+    ):
+        """After `no_text_frames` steps of speech without text the client is warned."""
+        self._channel = channel
+        self._tekken, self._timeline = tekken, timeline
+        self._events = events
+        self._interim = options.interim
+        self._gated = options.gate.enabled
+        self._delay_tokens = options.delay_ms // FRAME_MS
+        self._pause_frames = -(-(options.gate.hangover_ms + LONGEST_WORD_MS) // FRAME_MS)
+        self._no_text_frames = no_text_frames
+        self._transcript = Transcript(channel, options.max_utterance_ms)
+        self.begin_lease()
+
+    @property
+    def finals_with_text(self) -> int:
+        return self._transcript.finals_with_text
+
+    def begin_lease(self) -> None:
+        """Steps count from 0 again."""
+        self._words = WordDecoder(self._tekken, self._delay_tokens)
+        self._step = -1  # the last that was read
+        self._blanks = 0  # steps without text since the last text or the last closed utterance
+
+    def read(self, step: int, token: int, logprob: float, *, draining: bool) -> None:
+        """The token of the next step. `draining`: its frame is silence that brings text out; nobody paused there."""
+        self._step = step
+        if self._transcript.is_overdue(self._stream_ms(self._written_ms)) and self._words.at_border(token):
+            self._settle(self._words.cut())
+            self._finish("length", 0)
+        text, settled = self._words.push(step, token, logprob)
+        self._settle(settled)
+        self._grow(text)
+        if text or token == self._tekken.word_id or step <= self._delay_tokens:
+            self._blanks = 0
+        elif not draining:
+            self._count_blank()
+        self._timeline.forget(min(self._words.unsettled_ms, self._written_ms) - LOOK_BACK_MS)
+
+    def conclude(self, reason: FinalReason, at_ms: int) -> None:
+        """All text of the utterance was read. A flush without any is answered at stream time `at_ms`."""
+        text, settled = self._words.finish()
+        self._grow(text)
+        self._settle(settled)
+        self._finish(reason, at_ms)
+        self._blanks = 0
+
+    @property
+    def _written_ms(self) -> int:
+        """The lease time that the last step wrote about."""
+        return (self._step - self._delay_tokens) * FRAME_MS
+
+    def _count_blank(self) -> None:
+        self._blanks += 1
+        if self._gated and self._blanks == self._no_text_frames:
+            self._warn_no_text()
+        elif not self._gated and self._transcript and self._blanks == self._pause_frames:
+            self.conclude("silence", 0)
+
+    def _grow(self, text: str) -> None:
+        if text:
+            written_ms = self._written_ms
+            start_ms, _ = self._word_ms(min(self._words.unsettled_ms, written_ms), written_ms)
+            partial = self._transcript.grow(text, start_ms, self._stream_ms(self._step * FRAME_MS))
+            if partial and self._interim:
+                self._events.append(partial)
+
+    def _settle(self, words: list[LeaseWord]) -> None:
+        self._transcript.settle(
+            Word(word.text, *self._word_ms(word.start_ms, word.end_ms), word.confidence) for word in words
+        )
+
+    def _finish(self, reason: FinalReason, at_ms: int) -> None:
+        final = self._transcript.finish(reason, at_ms)
+        if final:
+            self._events.append(final)
+
+    def _warn_no_text(self) -> None:
+        from_ms = self._stream_ms(self._written_ms - self._blanks * FRAME_MS)
+        to_ms = self._stream_ms(self._written_ms)
+        message = "Somebody seems to speak, but the model has written nothing for some time."
+        self._events.append(Warning_("no_text", message, from_ms, to_ms, self._channel))
+
+    def _stream_ms(self, lease_ms: float) -> int:
+        return self._timeline.lease_to_stream_ms(lease_ms)
+
+    def _word_ms(self, start_ms: float, end_ms: float) -> tuple[int, int]:
+        """Stream time of a word. Its start, an estimate, must not reach back over audio that was left out."""
+        end = self._stream_ms(end_ms)
+
+        def alike(ms: float) -> bool:
+            """Whether lease and stream run alike from here to the end: nothing was left out."""
+            return end - self._stream_ms(ms) <= end_ms - ms + ROUNDING_MS
+
+        if not alike(start_ms):
+            moments = range(round(start_ms), round(end_ms))
+            start_ms = round(start_ms) + bisect_left(moments, True, key=alike)
+        return self._stream_ms(start_ms), end
