@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from argparse import ArgumentParser
 from collections.abc import Callable, Mapping
@@ -164,6 +165,10 @@ def delay() -> Kind:
     return Kind("MS", int, _one_of(DELAYS_MS), (int,))
 
 
+def device() -> Kind:
+    return Kind("auto|cpu|cuda[:N]", str, _device, (str,))
+
+
 def auto(kind: Kind) -> Kind:
     """The kind, or the word `auto` (None)."""
 
@@ -196,6 +201,12 @@ def _one_of(values: tuple[Any, ...]) -> Callable[[Any], Any]:
         return value
 
     return check
+
+
+def _device(value: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]+)?", value):
+        raise ValueError(f"{value!r} is none of auto, cpu, cuda, cuda:N")
+    return value
 
 
 def _not_empty(value: str) -> str:
@@ -290,7 +301,7 @@ SETTINGS = (
         "checkpoint folder (Mistral or Hugging Face layout) or hub name",
         shown_default="the bundled small model",
     ),
-    Setting("engine", "device", choice("auto", "cpu", "cuda"), "auto", "auto takes a GPU if there is one"),
+    Setting("engine", "device", device(), "auto", "auto takes a GPU if there is one"),
     Setting(
         "engine",
         "dtype",
