@@ -43,6 +43,7 @@ class Screen:
         self._status = status
         self._partials: dict[int, Partial] = {}
         self._retrying: Retrying | None = None
+        self._captioned = False
         self._out = Console(file=self._stdout, highlight=False) if self._stdout.isatty() else None
         self._err = self._out or Console(file=stderr or sys.stderr, highlight=False)
         self._live = self._make_live() if self._err.is_terminal else None
@@ -82,6 +83,8 @@ class Screen:
                 self.notice(f"The server says: {happening.message} [{happening.code}]", "yellow")
             case Done():
                 self._partials.clear()
+                if not self._captioned:
+                    self.notice("No speech was heard.")
 
     def notice(self, text: str, style: str = "dim") -> None:
         """A line that is no caption."""
@@ -91,6 +94,7 @@ class Screen:
     def _final(self, final: Final) -> None:
         if not final.text.strip():
             return
+        self._captioned = True
         if self._out is not None:
             self._out.print(self._caption(final, "bold" if final.reason != "lost" else "dim"))
         else:

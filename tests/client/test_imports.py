@@ -1,8 +1,10 @@
 """The client proves the protocol from outside: it must not lean on the service, and must run without torch."""
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,14 @@ def imported(path):
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)
 def test_only_the_declared_packages_are_imported(path):
     assert set(imported(path)) - set(sys.stdlib_module_names) <= ALLOWED
+
+
+def test_alone_it_wants_the_same_versions_as_in_the_whole():
+    alone = tomllib.loads((CLIENT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    whole = tomllib.loads((CLIENT.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert set(alone["dependencies"]) <= set(whole["dependencies"])
+    assert {re.match(r"\w+", name).group() for name in alone["dependencies"]} == ALLOWED - {"client"}
+    assert alone["version"] == whole["version"]
 
 
 def test_nothing_of_the_service_gets_loaded():

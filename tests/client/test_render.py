@@ -37,6 +37,13 @@ def test_without_a_terminal_channels_are_labelled():
     assert out.getvalue() == "[2] yes\n"
 
 
+def test_silence_is_told():
+    err = io.StringIO()
+    with Screen(stdout=io.StringIO(), stderr=err) as screen:
+        screen.show(Done(1000, 0, 0))
+    assert err.getvalue() == "No speech was heard.\n"
+
+
 def test_troubles_in_words():
     err = io.StringIO()
     with Screen(stdout=io.StringIO(), stderr=err) as screen:
