@@ -139,7 +139,7 @@ byId("device").addEventListener("change", ({ target }) => {
 // ---------------------------------------------------------------- the rest of the page
 
 const tips = bindTips([...document.querySelectorAll(".figure")]);
-const menu = bindMenu(byId("download"), () => transcript.settled.length > 0);
+const menu = bindMenu(byId("download"), () => transcript.hasSettled);
 screen.fillDownloads((format) => {
   menu.dismiss();
   download(format, content());

@@ -8,16 +8,15 @@ const DEMONSTRATION = /tiny|demo/i;
 export const byId = (id) => document.getElementById(id);
 
 export function showPhase(phase) {
-  byId("toggle").setAttribute("aria-pressed", String(phase !== "idle"));
+  byId("toggle").dataset.running = String(phase !== "idle");
   byId("toggle-label").textContent = TOGGLE_WORDS[phase];
   byId("file").disabled = phase !== "idle";
 }
 
 export function showTools(transcript) {
-  const nothingSettled = transcript.settled.length === 0;
-  byId("copy").disabled = nothingSettled;
+  byId("copy").disabled = !transcript.hasSettled;
   byId("clear").disabled = transcript.isEmpty;
-  byId("download").querySelector("summary").setAttribute("aria-disabled", String(nothingSettled));
+  byId("download").querySelector("summary").setAttribute("aria-disabled", String(!transcript.hasSettled));
 }
 
 export function showModel(name) {

@@ -3,6 +3,8 @@
 
 const GAP_REASONS = { no_slot: "every place on the server was taken" };
 
+const isSettled = ({ kind }) => kind === "final" || kind === "interrupted";
+
 /**
  * Line: {id, kind, channel, label, startMs, endMs, text, words}, `label` names the channel where there are two, kind one of
  *   "partial"      still growing
@@ -107,11 +109,13 @@ export class Transcript {
     return this.lines.length === 0;
   }
 
+  get hasSettled() {
+    return this.lines.some(isSettled);
+  }
+
   /** Lines that are text and will not change any more, in order of time. */
   get settled() {
-    return this.lines
-      .filter(({ kind }) => kind === "final" || kind === "interrupted")
-      .sort((a, b) => a.startMs - b.startMs || a.channel - b.channel);
+    return this.lines.filter(isSettled).sort((a, b) => a.startMs - b.startMs || a.channel - b.channel);
   }
 
   get wordCount() {
