@@ -10,7 +10,7 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 
 from client import protocol
@@ -137,8 +137,9 @@ class Backoff:
 class Conversation:
     """Streams a source and reports what happens.
 
-    `live` sources cannot wait: pings watch the connection and little is sent again. A first connection that
-    nobody answers fails at once; a server that is busy, or one that went away later, is waited for.
+    A `live` source is sent at its own pace, so pings can watch the connection; in a hurry they would wait behind
+    the audio. A first connection that nobody answers fails at once; a server that is busy, or one that went away
+    later, is waited for.
     """
 
     def __init__(
@@ -169,8 +170,7 @@ class Conversation:
         self._stall_s = stall_s
         self._connect = connect
         self._stopping = asyncio.Event()
-        # Audio in flight: a network's worth when live, else what the buffers between here and the model may
-        # hold.
+        # Live, little is in flight; otherwise all that the buffers between here and the model hold.
         self._replay = Replay(source.sample_rate, limit_s=30 if live else 600)
         self._clock = SourceClock(source.sample_rate)
         self._delay_ms = 0
@@ -201,8 +201,9 @@ class Conversation:
             self.connected = True
             since_s = asyncio.get_running_loop().time()
             try:
-                async for event in self._carry(stream):
-                    yield event
+                async with aclosing(self._carry(stream)) as events:
+                    async for event in events:
+                        yield event
                 return
             except ClientError as error:
                 for final in self._settle():

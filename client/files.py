@@ -7,7 +7,7 @@ async for event in stream_file("talk.wav"):
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
+from contextlib import aclosing
 from pathlib import Path
 
 import numpy as np
@@ -145,12 +145,8 @@ async def stream_file(
     source = FileSource(path, channels=options.channels, pacer=NoPace() if fast else Pacer())
     try:
         conversation = Conversation(source, url, options, key, live=not fast)
-        async for happening in conversation.happenings():
-            yield happening
+        async with aclosing(conversation.happenings()) as happenings:
+            async for happening in happenings:
+                yield happening
     finally:
         source.close()
-
-
-def file_options(options: Options, source: FileSource) -> Options:
-    """The options with the source's own format."""
-    return replace(options, encoding="pcm_s16le", sample_rate=source.sample_rate, channels=source.channels)
