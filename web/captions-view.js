@@ -16,7 +16,9 @@ export class CaptionsView {
     Object.assign(this, { pane, list, empty, latest, announcer });
     pane.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     latest.addEventListener("click", () => this.follow());
-    new ResizeObserver(() => this.#following && this.#toBottom()).observe(pane);
+    // A turned phone, a larger text, a notice that opens: who was at the bottom stays there.
+    const sizes = new ResizeObserver(() => this.#following && this.#toBottom());
+    [pane, list].forEach((box) => sizes.observe(box));
   }
 
   show({ change, line }) {

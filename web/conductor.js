@@ -74,6 +74,7 @@ export class Conductor {
       return this.#fail(cause);
     }
     if (this.phase !== "opening") return;
+    this.ui.words("asking");
     const choice = await this.ui.choose(recording);
     if (choice) this.#caption(recording, choice);
     else this.#enter("idle", "idle");

@@ -4,6 +4,7 @@ const WORDS = {
   idle: "Not listening",
   permission: "Waiting for the microphone",
   reading: "Reading the file",
+  asking: "Waiting for your choice",
   connecting: "Connecting",
   live: "Listening",
   file: "Captioning the recording",
