@@ -70,18 +70,13 @@ class RunningServer:
 def running_server(flags: Sequence[str] = ()) -> Iterator[RunningServer]:
     command = [sys.executable, "-m", "realtime.cli", "serve", "--port", "0", "--slots", str(SLOTS), *flags]
     with tempfile.TemporaryDirectory() as folder:
-        output = Path(folder) / "output"
-        with output.open("w") as sink:
+        log = Path(folder) / "log"
+        with log.open("w") as sink:
             process = subprocess.Popen(
-                command,
-                stdout=sink,
-                stderr=subprocess.STDOUT,
-                env=environment(),
-                cwd=ROOT,
-                start_new_session=True,
+                command, stdout=subprocess.PIPE, stderr=sink, text=True, env=environment(), cwd=ROOT
             )
         try:
-            yield RunningServer(process, output)
+            yield RunningServer(process, log)
         finally:
             if process.poll() is None:
                 process.terminate()
