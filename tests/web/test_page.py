@@ -769,7 +769,7 @@ CONTRAST = """() => {
     while (walker.nextNode()) {
         const e = walker.currentNode.parentElement;
         if (!walker.currentNode.data.trim() || !e.checkVisibility({ visibilityProperty: true })) continue;
-        if (e.closest(':disabled, [aria-disabled=true], option, .vh, noscript')) continue;
+        if (e.closest('option, .vh, noscript')) continue;
         let opacity = 1;
         for (let n = e; n; n = n.parentElement) opacity *= getComputedStyle(n).opacity;
         const under = ground(e);
