@@ -1,23 +1,23 @@
 """How many streams of continuous speech, paced in real time, one server carries.
 
 Levels of N streams are played one after another against one server, from load generators in processes of their own:
-every stream says something else (clips in an order of its own, joined with pauses of 0.15-0.35 s), starts at another
-moment and another phase of the 80 ms chunk, and keeps to an absolute clock. What is measured, over `--seconds` in
-which all N speak:
+every stream says something else (clips in an order of its own, joined with pauses of 0.15-0.35 s), starts at
+another moment and another phase of the 80 ms chunk, and keeps to an absolute clock. What is measured, over
+`--seconds` in which all N speak:
 
 tick          duration of one batched step, from the histogram on /metrics (percentiles interpolated in its buckets)
 over 80 ms    share of the ticks that took longer than a frame lasts
 lag           arrival of a partial less the moment at which the last audio that it heard was due to be sent
 growth        slope of the lags over time, least squares
 flush         from speech_stopped to its final, p95 (with the gate off there is no speech_stopped)
-refused       connections answered 503; dropped: ended before `done`, or none came; stalled: a send held back over 1 s,
-              or a `gap` or `warning` message
-differ        finals that differ (text or word times) from those of the same audio streamed alone before; as many streams
-              as --reference allows, over the first --prefix seconds
+refused       connections answered 503; dropped: ended before `done`, or none came; stalled: a send held back over 1
+              s, or a `gap` or `warning` message
+differ        finals that differ (text or word times) from those of the same audio streamed alone before; as many
+              streams as --reference allows, over the first --prefix seconds
 holds         p99 tick within 80 ms, lag not growing by a frame over the window, nothing refused, dropped or stalled
 
-The run stops after the first level that does not hold. Generator and server share the machine's cores: the CPU of both
-is given in seconds per second, and how late the generator itself was (p99) as `late`.
+The run stops after the first level that does not hold. Generator and server share the machine's cores: the CPU of
+both is given in seconds per second, and how late the generator itself was (p99) as `late`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ FRAME_S = 0.08
 LEVELS = "25,50,100,150,200,300,400,600"
 RAMP_S_PER_STREAM = 0.04
 TAIL_S = 1.0  # all streams speak on behind the window, so that no ending falls into it
-CUT_MARGIN_MS = 4000  # the reference ends here and the stream beside others goes on: the longest delay and a word
+CUT_MARGIN_MS = (
+    4000  # the reference ends here and the stream beside others goes on: the longest delay and a word
+)
 COLUMNS = (
     "streams",
     "tick p50 ms",
@@ -79,7 +81,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--reference", type=int, default=8, metavar="N", help="streams compared (default: %(default)s)"
     )
     parser.add_argument(
-        "--prefix", type=float, default=60, metavar="S", help="seconds of each compared (default: %(default)g)"
+        "--prefix",
+        type=float,
+        default=60,
+        metavar="S",
+        help="seconds of each compared (default: %(default)g)",
     )
     parser.add_argument("--past-limit", action="store_true", help="go on after a level that does not hold")
     server.add_arguments(parser)

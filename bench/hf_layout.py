@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from safetensors import safe_open
 from transformers import VoxtralRealtimeConfig, VoxtralRealtimeForConditionalGeneration
+from transformers.utils import logging
 
 from bench.report import BenchError
 from realtime.model import weights
@@ -31,11 +32,12 @@ def write(native: Path, target: Path) -> None:
             if source:  # an empty name is a tied copy
                 parameter.copy_(_fitted(file.get_tensor(source).float(), source, args, parameter.shape))
     model.tie_weights()
+    logging.disable_progress_bar()
     model.save_pretrained(target)
 
 
 def _fitted(tensor: torch.Tensor, name: str, args: ModelArgs, shape: torch.Size) -> torch.Tensor:
-    """Rotation rows half-split; a narrower bottleneck padded with zeros, which GELU keeps at zero: the same function."""
+    """Rotation rows half-split; a narrower bottleneck padded with zeros, which GELU keeps: the same function."""
     tower = args.encoder if name.startswith(weights.ENCODER) else args.decoder
     if ".attention.wq." in name:
         return weights.half_split(tensor, tower.n_heads)

@@ -1,22 +1,22 @@
 """How late partials and finals of one stream are that is sent at the pace it is spoken.
 
-The audio is utterances with pauses of 1.2-2 s between them, sent in chunks of --chunk-ms on an absolute clock: a chunk
-leaves when its last sample has been spoken. `spoken` is the moment of a sample on that clock; `sent` is the moment at
-which the chunk that carries it actually left, which is up to one chunk later.
+The audio is utterances with pauses of 1.2-2 s between them, sent in chunks of --chunk-ms on an absolute clock: a
+chunk leaves when its last sample has been spoken. `spoken` is the moment of a sample on that clock; `sent` is the
+moment at which the chunk that carries it actually left, which is up to one chunk later.
 
 ready              from the beginning of the TCP connect to the `ready` message (once a connection)
 first partial      from `spoken` of speech_started.at_ms to the arrival of the next partial
-frame              arrival of a partial less `sent` of the last audio that the model had heard for it (partial.audio_ms and
-                   the look-ahead of 2.5 ms): network, queue, tick and nothing else
-carried by         frame + the delay: a token speaks about the audio up to one delay before what the model has heard, so this
-                   is how long after "the audio that carries them" a partial arrives, by the model's own clock
-word begun         arrival of the first partial that shows the beginning of a word less `sent` of the end of that word; the
-                   end is the one in the final, which the model tells in steps of 80 ms (the middle of the step is taken).
-                   In the same row as delay + rest; by construction rest holds 40 ms (half a step) + 80 ms (the marker of a
-                   word takes one step, its text follows in the next)
+frame              arrival of a partial less `sent` of the last audio that the model had heard for it
+                   (partial.audio_ms and the look-ahead of 2.5 ms): network, queue, tick and nothing else
+carried by         frame + the delay: a token speaks about the audio up to one delay before what the model has heard,
+                   so this is how long after "the audio that carries them" a partial arrives, by the model's own clock
+word begun         arrival of the first partial that shows the beginning of a word less `sent` of the end of that
+                   word; the end is the one in the final, which the model tells in steps of 80 ms (the middle of the
+                   step is taken). In the same row as delay + rest; by construction rest holds 40 ms (half a step) +
+                   80 ms (the marker of a word takes one step, its text follows in the next)
 word complete      the same for the first partial that shows the whole word: every further token of it is 80 ms more
-end of speech      arrival of a final (reason silence) less `spoken` of speech_stopped.at_ms, the end of speech by the gate's
-                   estimate; its parts are
+end of speech      arrival of a final (reason silence) less `spoken` of speech_stopped.at_ms, the end of speech by the
+                   gate's estimate; its parts are
   hangover         until speech_stopped arrives: the hangover itself, the rest of the chunk, the network
   flush            from then until the final: delay + 1 + 10 silent frames through the model
 
@@ -164,7 +164,9 @@ def rows(log: Log, ready_s: list[float], hangover_ms: int) -> list[list]:
     ]
 
 
-def _row(name: str, values_s: list[float], known_ms: float | None = None, target_ms: float | None = None) -> list:
+def _row(
+    name: str, values_s: list[float], known_ms: float | None = None, target_ms: float | None = None
+) -> list:
     """`known_ms` is the part that is no latency of the server's: the delay or the hangover."""
     found = stats.spread([1000 * value for value in values_s])
     rest = None if known_ms is None else found.p95 - known_ms

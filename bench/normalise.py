@@ -1,9 +1,10 @@
 """The one form in which reference and transcript are compared, so that only words count.
 
-In this order: lower case (Unicode NFC); typographic apostrophes to '; "%" to "percent", "&" to "and", hyphens and dashes to
-spaces; commas inside numbers dropped; figures spelled as words (below a million as a number, longer ones figure by figure);
-everything but letters, marks and apostrophes inside words to spaces. Nothing is made equal that sounds different, and
-little that sounds alike: "oh" stays different from "zero", "o'clock" from "oclock", "mr" from "mister".
+In this order: lower case (Unicode NFC); typographic apostrophes to '; "%" to "percent", "&" to "and", hyphens and
+dashes to spaces; commas inside numbers dropped; figures spelled as words (below a million as a number, longer ones
+figure by figure); everything but letters, marks and apostrophes inside words to spaces. Nothing is made equal that
+sounds different, and little that sounds alike: "oh" stays different from "zero", "o'clock" from "oclock", "mr" from
+"mister".
 """
 
 from __future__ import annotations
@@ -11,11 +12,22 @@ from __future__ import annotations
 import re
 import unicodedata
 
-ONES = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
-    "seventeen eighteen nineteen"
-).split()
-TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+ONES = [
+    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
+    *(
+        "ten",
+        "eleven",
+        "twelve",
+        "thirteen",
+        "fourteen",
+        "fifteen",
+        "sixteen",
+        "seventeen",
+        "eighteen",
+        "nineteen",
+    ),
+]
+TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 LONGEST_NUMBER = 6  # figures; a longer row is a code
 
 

@@ -1,16 +1,17 @@
-"""How many streams the streaming class of transformers carries, and how many our engine does: same checkpoint, same run.
+"""How many streams the streaming class of transformers carries beside our engine: same checkpoint, same run.
 
-The checkpoint is converted to the Hugging Face layout in a temporary folder and used as its users do: one generate() call
-per stream, fed by a generator of mel chunks that its own feature extractor computes from 80 ms of audio each. All audio is
-there beforehand and is taken as fast as possible: a stream keeps real time if it ends no later than its audio would, so the
-slowest stream decides. Tried are one process with K threads, and one process per core with K threads each, where every thread
-has a stream of its own (torch takes one core per thread; a first row shows one stream with all cores); K doubles while all
-streams keep real time and is then narrowed down. Weights are shared within a process.
+The checkpoint is converted to the Hugging Face layout in a temporary folder and used as its users do: one
+generate() call per stream, fed by a generator of mel chunks that its own feature extractor computes from 80 ms of
+audio each. All audio is there beforehand and is taken as fast as possible: a stream keeps real time if it ends no
+later than its audio would, so the slowest stream decides. Tried are one process with K threads, and one process per
+core with K threads each, where every thread has a stream of its own (torch takes one core per thread; a first row
+shows one stream with all cores); K doubles while all streams keep real time and is then narrowed down. Weights are
+shared within a process.
 
-Our engine runs in this process on the same audio, every stream at another place of it, all streams in lockstep: no stream
-waits for audio, so that every tick is full. It carries N streams if the p99 tick stays below 80 ms, which is stricter than
-what is asked of transformers. `audio s per s` is the throughput reached with that many streams. No sockets and no gate on
-either side. `equal tokens` is how many of the tokens of the first stream both agree on.
+Our engine runs in this process on the same audio, every stream at another place of it, all streams in lockstep: no
+stream waits for audio, so that every tick is full. It carries N streams if the p99 tick stays below 80 ms, which is
+stricter than what is asked of transformers. `audio s per s` is the throughput reached with that many streams. No
+sockets and no gate on either side. `equal tokens` is how many of the tokens of the first stream both agree on.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import os
 import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -67,8 +69,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--speech", metavar="FOLDER", help="default: VOXWIRE_SPEECH, else the bundled demo's clips"
     )
     parser.add_argument("--threads", type=int, help="torch threads of our engine (default: torch's choice)")
-    parser.add_argument("--most", type=int, default=64, help="most streams tried of transformers (default: 64)")
-    parser.add_argument("--narrow", type=int, default=3, help="rounds of narrowing down (default: %(default)s)")
+    parser.add_argument(
+        "--most", type=int, default=64, help="most streams tried of transformers (default: 64)"
+    )
+    parser.add_argument(
+        "--narrow", type=int, default=3, help="rounds of narrowing down (default: %(default)s)"
+    )
 
 
 def run(options: argparse.Namespace) -> Report:
@@ -258,6 +264,7 @@ def _peer(pipe: Connection, job: Job) -> None:
 
     logging.set_verbosity_error()
     logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", message="Using the model-agnostic default `max_length`")
     model = VoxtralRealtimeForConditionalGeneration.from_pretrained(job.folder, dtype=torch.float32).eval()
     model.generation_config.eos_token_id = None  # a live stream ends with its audio
     model.generation_config.pad_token_id = THEIR_PAD

@@ -51,7 +51,7 @@ class Server:
 
     def __init__(self, flags: Sequence[str] = (), command: Sequence[str] = SERVE):
         self._command = [*command, "--host=127.0.0.1", "--port=0", "--log-level=warning", *flags]
-        self._log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
+        self._log = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - see _stop
         self._process: subprocess.Popen[str] | None = None
         self.port = 0
 
@@ -90,8 +90,14 @@ class Server:
             raise BenchError(f"the server is gone: {self.log_end()}")
 
     def log_end(self, lines: int = 5) -> str:
+        """The end of what the server printed, on one line."""
+        return " | ".join(self._printed().strip().splitlines()[-lines:]) or "it said nothing"
+
+    def _printed(self) -> str:
+        if self._log.closed:
+            return ""
         self._log.seek(0)
-        return " | ".join(self._log.read().strip().splitlines()[-lines:]) or "it said nothing"
+        return self._log.read()
 
     def get(self, path: str, timeout_s: float = 10.0) -> str:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=timeout_s) as answer:
@@ -123,8 +129,7 @@ class Server:
         raise BenchError(f"the server was not ready within {START_TIMEOUT_S:g} s: {self.log_end()}")
 
     def _announced_port(self) -> int:
-        self._log.seek(0)
-        match = re.search(r"http://127\.0\.0\.1:(\d+)", self._log.read())
+        match = re.search(r"http://127\.0\.0\.1:(\d+)", self._printed())
         return int(match[1]) if match else 0
 
     def _stop(self) -> None:

@@ -1,10 +1,11 @@
 """Word error rate by group of a folder of recordings, streamed through a real server.
 
-Every clip is a connection of its own, sent at its own sample rate as fast as the server takes it, several at a time; the
-concatenated finals are its transcript. Two-channel clips are streamed as two channels and scored channel by channel. WER is
-substitutions + deletions + insertions over the words of the reference, both sides in the form of bench/normalise.py,
-aligned by jiwer. The interval is a bootstrap over clips (2,000 rounds, fixed seed), 95 %; a group of one clip has none.
-`empty` counts clips with words but without any transcript. Two channels count as two clips. Other languages are listed and count in no total.
+Every clip is a connection of its own, sent at its own sample rate as fast as the server takes it, several at a
+time; the concatenated finals are its transcript. Two-channel clips are streamed as two channels and scored channel
+by channel. WER is substitutions + deletions + insertions over the words of the reference, both sides in the form of
+bench/normalise.py, aligned by jiwer. The interval is a bootstrap over clips (2,000 rounds, fixed seed), 95 %; a
+group of one clip has none. `empty` counts clips with words but without any transcript. Two channels count as two
+clips. Other languages are listed and count in no total.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--groups", metavar="NAME,...", help="only groups whose names begin so")
     parser.add_argument("--limit", type=int, metavar="N", help="first N clips of every group")
     parser.add_argument("--at-once", type=int, default=8, help="clips in flight (default: %(default)s)")
-    parser.add_argument("--show", type=int, default=0, metavar="N", help="print N transcripts a group to stderr")
+    parser.add_argument(
+        "--show", type=int, default=0, metavar="N", help="print N transcripts a group to stderr"
+    )
     server.add_arguments(parser)
 
 

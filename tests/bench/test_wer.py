@@ -1,0 +1,65 @@
+"""Scores and the table of word error rates."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.report import BenchError
+from bench.speech import Row
+from bench.wer import chosen, score, table
+
+
+def column(report, name: str) -> list:
+    at = list(report.columns).index(name)
+    return [row[at] for row in report.rows]
+
+
+def test_kinds_of_errors_are_told_apart():
+    found = score("g", "One two three four", "one too three four five")
+    assert (found.words, found.substitutions, found.deletions, found.insertions) == (4, 1, 0, 1)
+    assert score("g", "one two three", "one three").deletions == 1
+
+
+def test_form_does_not_count():
+    assert score("g", "It’s 21, isn't it?", "it's twenty one isn't it").errors == 0
+
+
+def test_silence_is_all_deletions_and_noise_all_insertions():
+    assert score("g", "one two", "").deletions == 2
+    nothing = score("g", "...", "one two")
+    assert (nothing.words, nothing.insertions) == (0, 2)
+
+
+def test_other_languages_are_listed_but_not_counted():
+    scored = [
+        score("digits", "one two three four", "one two three"),
+        score("digits", "five six", "five six"),
+        score("names", "anna", ""),
+        score("other_lang", "guten morgen", "good night more gain"),
+    ]
+    report = table({"480 ms": scored})
+    assert column(report, "group") == ["digits", "names", "other_lang", "all"]
+    assert column(report, "words") == [6, 1, 2, 7]
+    assert column(report, "WER % at 480 ms") == [
+        pytest.approx(100 / 6),
+        pytest.approx(100),
+        pytest.approx(200),
+        pytest.approx(200 / 7),
+    ]
+    assert column(report, "empty") == [0, 1, 0, 1]
+    assert column(report, "95 %")[1] == "–"
+
+
+def test_a_column_group_per_delay():
+    report = table({"240 ms": [score("g", "one", "two")], "960 ms": [score("g", "one", "one")]})
+    assert column(report, "WER % at 240 ms") == [100]
+    assert column(report, "WER % at 960 ms") == [0]
+    assert column(report, "group") == ["g"]
+
+
+def test_clips_are_chosen_by_group_and_number(tmp_path):
+    rows = [Row(tmp_path / str(i), group, ("x",)) for i, group in enumerate(["a1", "a2", "a1", "b", "a1"])]
+    assert [row.path.name for row in chosen(rows, "a", 2)] == ["0", "2", "1"]
+    assert len(chosen(rows, None, None)) == 5
+    with pytest.raises(BenchError):
+        chosen(rows, "c", None)
