@@ -166,9 +166,9 @@ def build_app(service: Service) -> web.Application:
 def bind(host: str, port: int) -> sockets.socket:
     """A bound socket. Raises ConfigError with one sentence where the system refuses."""
     try:
-        family, kind, protocol, _, address = sockets.getaddrinfo(
-            host, port, type=sockets.SOCK_STREAM, flags=sockets.AI_PASSIVE
-        )[0]
+        found = sockets.getaddrinfo(host, port, type=sockets.SOCK_STREAM, flags=sockets.AI_PASSIVE)
+        # `localhost` has two addresses; clients try 127.0.0.1.
+        family, kind, protocol, _, address = min(found, key=lambda entry: entry[0] != sockets.AF_INET)
         listener = sockets.socket(family, kind, protocol)
     except OSError as error:
         raise ConfigError(f"host {host}: {error.strerror or error}") from None

@@ -93,7 +93,7 @@ class Connection:
         self._conversation = Conversation(
             session, seats, lambda lease: exchange.enter(lease, self), exchange.leave
         )
-        self._clock = EventClock(metrics, session.options.gate.hangover_ms / 1000)
+        self._clock = EventClock(metrics)
         seats.retry = self.retry
 
     # ------------------------------------------------------------ life
@@ -167,6 +167,8 @@ class Connection:
         try:
             async with asyncio.timeout(FAREWELL_TIMEOUT_S):
                 await asyncio.wait([writer])
+                if ending.error is not None and writer.exception() is not None:  # it could not say it
+                    await self._socket.send_str(self._dialect.encode(_as_event(ending.error)))
                 await self._socket.close(code=ending.code, message=ending.reason.encode())
         except (TimeoutError, ConnectionError):
             pass
@@ -301,7 +303,7 @@ class Connection:
         """Move what the session has to say into the outbox and set the reader's credit."""
         now = self._loop.time()
         for event in self._conversation.events():
-            self._clock.note(event, now)
+            self._clock.note(event, now, self._session.options.gate.hangover_ms / 1000)
             if isinstance(event, Done) and self._farewell is not None:
                 continue  # the client did not ask for the end; the error says what happened
             if not self._outbox.put(event):
@@ -370,7 +372,11 @@ class Connection:
         return self._audio_s - (self._loop.time() - self._first_audio_s)
 
     def _tell(self, error: VoxwireError) -> None:
-        event = Error(error.code, error.message, error.fatal)
-        self._clock.note(event, self._loop.time())
+        event = _as_event(error)
+        self._metrics.errors.labels(error.code).inc()
         if not self._outbox.put(event):
             self.end(Ending.by(SlowReader("The client does not read its errors.")))
+
+
+def _as_event(error: VoxwireError) -> Error:
+    return Error(error.code, error.message, error.fatal)

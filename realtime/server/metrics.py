@@ -106,13 +106,12 @@ class Metrics:
 class EventClock:
     """Latencies of one stream, from the moments at which its events come out."""
 
-    def __init__(self, metrics: Metrics, hangover_s: float):
+    def __init__(self, metrics: Metrics):
         self._metrics = metrics
-        self._hangover_s = hangover_s
         self._started_s: dict[int, float] = {}
         self._stopped_s: dict[int, float] = {}
 
-    def note(self, event: Event, now_s: float) -> None:
+    def note(self, event: Event, now_s: float, hangover_s: float) -> None:
         if isinstance(event, SpeechStarted):
             self._started_s[event.channel] = now_s
         elif isinstance(event, Partial):
@@ -125,7 +124,7 @@ class EventClock:
             self._metrics.finals.labels(event.reason).inc()
             stopped_s = self._stopped_s.pop(event.channel, None)
             if stopped_s is not None and event.reason == "silence":
-                waited_s = now_s - stopped_s + self._hangover_s
+                waited_s = now_s - stopped_s + hangover_s
                 self._metrics.final_after_speech_end_seconds.observe(waited_s)
         elif isinstance(event, Error):
             self._metrics.errors.labels(event.code).inc()

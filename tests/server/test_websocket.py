@@ -12,6 +12,7 @@ from websockets.exceptions import InvalidStatus
 
 from realtime.dialects.native import NativeDialect
 from realtime.errors import LimitReached
+from realtime.events import Final
 from tests.server.fakes import audio, house, read, read_all, read_until, text_of, until
 
 END = '{"type":"end"}'
@@ -654,6 +655,26 @@ def test_a_fault_in_one_stream_is_told_without_its_text_and_harms_no_other(monke
             await good.send(audio(20))
             await good.send(END)
             assert (await read_all(good))[-1]["type"] == "done"
+
+    run(scene())
+
+
+def test_an_event_that_cannot_be_written_ends_its_stream_with_a_word(monkeypatch):
+    async def scene():
+        async with house() as running, running.stream() as ws:
+            encode = NativeDialect.encode
+
+            def faulty(self, event):
+                if isinstance(event, Final):
+                    raise RuntimeError("a secret path")
+                return encode(self, event)
+
+            monkeypatch.setattr(NativeDialect, "encode", faulty)
+            await ws.send(audio(20))
+            await ws.send(FLUSH)
+            messages = await read_all(ws)
+            assert (messages[-1]["code"], ws.close_code) == ("internal_error", 1011)
+            assert "secret" not in json.dumps(messages)
 
     run(scene())
 
