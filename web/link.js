@@ -7,7 +7,7 @@ import { frameToMs, msToFrame } from "./tape.js";
 const PIECE_MS = 80;
 const HIGH_WATER_BYTES = 256 * 1024; // of a socket's own buffer; beyond it the tape waits
 const STALLED_MS = 10_000; // of live audio without a byte taken: a dead connection (a page cannot ping)
-const DRAIN_TIMEOUT_MS = 15_000; // without any message after `end`
+const DRAIN_TIMEOUT_MS = 60_000; // without any message after `end`; the reader may stop waiting before
 const BACKOFF_MS = [500, 1000, 2000, 4000, 8000, 15_000];
 const PAUSE_MS = 200; // into the silence after a final: keeps a replay from hearing the last word's tail again
 
