@@ -63,7 +63,10 @@ def check_origin(origin: str | None, host: str, allowed: Sequence[str], bound_to
     """
     if origin is None or "*" in allowed or origin.rstrip("/") in allowed:
         return
-    page = urlsplit(origin)
+    try:
+        page = urlsplit(origin)
+    except ValueError:
+        page = urlsplit("")
     same = page.netloc != "" and page.netloc.lower() == host.lower()
     if same and (not bound_to_loopback or is_loopback(page.hostname or "")):
         return

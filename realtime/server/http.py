@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiohttp import hdrs, web
 
-from realtime.errors import VoxwireError
+from realtime.errors import InternalError, VoxwireError
 
 if TYPE_CHECKING:
     from realtime.server.app import Service
+
+log = logging.getLogger("voxwire.http")
 
 WEB_FOLDER = Path(__file__).parents[2] / "web"
 # By suffix, because a bare machine's own table may lack some. What is not here is not served.
@@ -115,7 +118,7 @@ def _json(body: dict, status: int = 200) -> web.Response:
 
 @web.middleware
 async def json_errors(request: web.Request, handler) -> web.StreamResponse:
-    """The library's own refusals (404, 405, 413) in the same shape as ours."""
+    """The library's own refusals (404, 405, 413) in the same shape as ours; our faults without their text."""
     try:
         return await handler(request)
     except web.HTTPException as error:
@@ -125,6 +128,9 @@ async def json_errors(request: web.Request, handler) -> web.StreamResponse:
         if hdrs.ALLOW in error.headers:
             response.headers[hdrs.ALLOW] = error.headers[hdrs.ALLOW]
         return response
+    except Exception:
+        log.exception("%s %s failed", request.method, request.path)
+        return error_response(500, InternalError.code, "The server failed on this request.")
 
 
 async def add_security_headers(request: web.Request, response: web.StreamResponse) -> None:

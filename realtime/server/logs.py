@@ -7,6 +7,8 @@ import logging
 import sys
 import time
 
+from aiohttp.http_exceptions import HttpProcessingError
+
 from realtime.config import LogConfig
 
 
@@ -27,6 +29,13 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
+class NotTheClientsFault(logging.Filter):
+    """Drops the traces that the HTTP library prints for requests that are no HTTP."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
 def set_up(config: LogConfig) -> None:
     """Everything to stderr, the program's own output stays on stdout."""
     handler = logging.StreamHandler(sys.stderr)
@@ -35,3 +44,4 @@ def set_up(config: LogConfig) -> None:
     logging.basicConfig(level=config.level.upper(), handlers=[handler], force=True)
     # It warns about every client that offers a subprotocol we do not speak.
     logging.getLogger("aiohttp.websocket").setLevel(logging.ERROR)
+    logging.getLogger("aiohttp.server").addFilter(NotTheClientsFault())

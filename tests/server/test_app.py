@@ -182,6 +182,17 @@ def test_nothing_else_is_served(path):
     run(scene())
 
 
+def test_a_fault_of_ours_is_told_without_its_text(monkeypatch):
+    async def scene():
+        async with house() as running:
+            monkeypatch.setattr(running.service.metrics, "exposition", lambda: 1 / 0)
+            status, _, body = await running.get("/metrics")
+            assert (status, json.loads(body)["code"]) == (500, "internal_error")
+            assert b"zero" not in body
+
+    run(scene())
+
+
 def test_only_listed_kinds_of_files_are_served(tmp_path):
     for name in ("index.html", "app.js", "notes.md", ".secret.js", "package.json"):
         (tmp_path / name).write_text("x")

@@ -68,6 +68,7 @@ def test_own_and_allowed_pages_pass(origin, host, allowed, loopback):
         ("http://127.0.0.1:9000", "127.0.0.1:8000", (), True),
         ("null", "127.0.0.1:8000", (), True),
         ("", "", (), True),
+        ("http://[::1", "[::1", (), True),
         # a name of theirs that they let point to 127.0.0.1
         ("http://evil.example:8000", "evil.example:8000", (), True),
         ("https://evil.example", "captions.example", ("https://app.example",), False),
