@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.load import Pace, starts
+from bench.load import TURN_S, Pace, starts, turn_s
 from bench.speech import RATE_HZ, Tape, demo_clips
 
 
@@ -25,6 +25,12 @@ def test_a_frame_needs_its_look_ahead():
     """A frame that ends at 80 ms ends 40 samples later for the model: the next chunk carries them."""
     assert Pace(0.0, chunk_ms=80).chunk_heard(80) == 1
     assert Pace(0.0, chunk_ms=20).chunk_heard(160) == 8
+
+
+def test_a_turn_ends_no_earlier_than_what_is_due_in_it():
+    dues = [1000 + i * 0.0013 for i in range(100)]
+    assert all(0 <= turn_s(due) - due < TURN_S + 1e-9 for due in dues)
+    assert len({turn_s(due) for due in dues}) < 40
 
 
 def test_streams_start_apart_and_at_every_phase():
