@@ -6,7 +6,7 @@ from tests.web.browser import CHROMIUM, arguments
 from tests.web.scripted import ScriptedServer
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def playwright():
     from playwright.sync_api import sync_playwright
 
@@ -14,14 +14,14 @@ def playwright():
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(playwright):
     launched = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments())
     yield launched
     launched.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def running_server():
     started = ScriptedServer().start()
     yield started
