@@ -11,13 +11,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from aiohttp import WSCloseCode, WSMsgType
 
 from realtime.config import LimitsConfig
 from realtime.errors import AtCapacity, InternalError, LimitReached, SlowReader, VoxwireError
-from realtime.events import Audio, Command, Done, End, Error, Step, Warning_
+from realtime.events import Audio, Command, Done, End, Error, Event, SessionOptions, Step, Warning_
 from realtime.server.admission import Seats
 from realtime.server.conversation import Conversation
 from realtime.server.exchange import Exchange
@@ -31,8 +33,19 @@ log = logging.getLogger("voxwire.stream")
 FAREWELL_TIMEOUT_S = 5.0  # for everything after the decision to end
 WATCH_INTERVAL_S = 5.0  # how late a deadline that arose meanwhile may be noticed
 SAMPLE_BYTES = {"pcm_s16le": 2, "pcm_f32le": 4, "mulaw": 1, "alaw": 1}
+PORTION_BYTES = 64 * 1024  # of audio handled at once: a few milliseconds of the loop
+TURN_PORTIONS = 32
+NEVER_S = float("inf")  # when a frame of silence is due: nobody waits for it
 LIVE_S = 2.0  # a source that is ahead of real time by no more is live
 CLOSE_CODES = {cls.code: cls.close_code for cls in (VoxwireError, *VoxwireError.__subclasses__())}
+
+
+class Dialect(Protocol):
+    """One wire format, for one connection. Raises VoxwireError for what a client got wrong."""
+
+    def parse_query(self, query: Mapping[str, str], defaults: SessionOptions) -> SessionOptions: ...
+    def decode(self, message: str | bytes) -> list[Command]: ...
+    def encode(self, event: Event) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +72,7 @@ class Connection:
         self,
         *,
         socket: Socket,
-        dialect,
+        dialect: Dialect,
         session: Session,
         seats: Seats,
         exchange: Exchange,
@@ -82,10 +95,9 @@ class Connection:
         self._waiting_since_s: float | None = None
         self._writing_since_s: float | None = None
         self._audio_s = 0.0  # received, in stream time
-        self._frames_counted = 0
-        self._due_s: deque[float] = (
-            deque()
-        )  # of every frame in the engine: when it came, or would have in real time
+        self._unyielded = 0  # portions taken since others had their turn
+        # Of every frame in the engine: when it came, or would have come in real time.
+        self._due_s: deque[float] = deque()
         self._lagging = False
         self._client_ended = False
         self._farewell: VoxwireError | None = None  # set when the server lets the stream run out
@@ -183,13 +195,24 @@ class Connection:
     async def _read(self) -> None:
         """Always inside receive() unless the engine is behind: only there are pings answered and losses noticed."""
         while not self._ended.done():
-            await self._credit.wait()
             message = await self._socket.receive()
             self._heard_s = self._loop.time()
             if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
                 self.end(GONE)
                 return
-            self._take(message.data)
+            for command in self._decoded(message.data):
+                for portion in portions(command):
+                    self._receive(portion)
+                    self._pump()
+                    await self._turn_of_others()
+
+    async def _turn_of_others(self) -> None:
+        """Messages that are already there are read without waiting: a fast client must not hold the loop."""
+        self._unyielded += 1
+        if self._unyielded >= TURN_PORTIONS:
+            self._unyielded = 0
+            await asyncio.sleep(0)
+        await self._credit.wait()
 
     async def _write(self) -> None:
         while await self._outbox.wait():
@@ -223,9 +246,8 @@ class Connection:
                 self.end(Ending.by(SlowReader("The client does not read its captions.")))
                 return
             self._rest_if_silent(now)
-            await asyncio.sleep(
-                min(WATCH_INTERVAL_S, self._limits.slow_reader_s, *(at - now for at, _ in deadlines))
-            )
+            due_s = [at - now for at, _ in deadlines]
+            await asyncio.sleep(min(WATCH_INTERVAL_S, self._limits.slow_reader_s, *due_s))
 
     def _rest_if_silent(self, now: float) -> None:
         """A client that sends nothing keeps no slot; one that sends silence is the session's business."""
@@ -238,7 +260,7 @@ class Connection:
         limits, deadlines = self._limits, []
         if limits.max_session_s:
             error = LimitReached(
-                f"The connection has lasted {limits.max_session_s:g} s, the longest allowed."
+                f"The connection has lasted {limits.max_session_s:g} s, the longest there is."
             )
             deadlines.append((self._started_s + limits.max_session_s, error))
         if not limits.idle_timeout_s:
@@ -253,17 +275,14 @@ class Connection:
 
     # ------------------------------------------------------------ in
 
-    def _take(self, data: str | bytes) -> None:
+    def _decoded(self, data: str | bytes) -> list[Command]:
         try:
-            commands = self._dialect.decode(data)
+            return self._dialect.decode(data)
         except VoxwireError as error:
             self._tell(error)
             if error.fatal:
                 self.end(Ending(error.close_code, error.code))
-            return
-        for command in commands:
-            self._receive(command)
-        self._pump()
+            return []
 
     def _receive(self, command: Command) -> None:
         if self._farewell is not None and not isinstance(command, End):
@@ -317,13 +336,11 @@ class Connection:
         self._note_wait(now)
 
     def _count_frames(self, now: float) -> None:
-        fed, self._frames_counted = (
-            self._conversation.frames_fed - self._frames_counted,
-            self._conversation.frames_fed,
-        )
+        fed = self._conversation.take_fed()
         if fed:
-            self._metrics.heard(0.0, fed)
-            self._due_s.extend([now + max(0.0, self._ahead_s)] * fed)
+            self._metrics.heard(0.0, len(fed))
+            due_s = now + max(0.0, self._ahead_s)
+            self._due_s.extend(due_s if sounds else NEVER_S for sounds in fed)
         elif not self._session.backlog_frames:
             self._due_s.clear()  # those of a lease that was given back have no step
 
@@ -333,9 +350,8 @@ class Connection:
         While a live source waits for a slot it is read on: the session then drops the oldest and tells of the gap.
         """
         unheard_s = self._session.lag_ms / 1000
-        if unheard_s <= self._limits.max_ahead_s / 2 or (
-            self._session.is_waiting and self._ahead_s <= LIVE_S
-        ):
+        waits_live = self._session.is_waiting and self._ahead_s <= LIVE_S
+        if unheard_s <= self._limits.max_ahead_s / 2 or waits_live:
             self._credit.set()
         elif unheard_s >= self._limits.max_ahead_s:
             self._credit.clear()
@@ -352,8 +368,10 @@ class Connection:
         """Observe how late these steps are; report captions that fall behind live audio."""
         lag_s, now = 0.0, self._loop.time()
         for _ in range(min(n_steps, len(self._due_s))):
-            lag_s = max(0.0, now - self._due_s.popleft())
-            self._metrics.lag_seconds.observe(lag_s)
+            due_s = self._due_s.popleft()
+            if due_s != NEVER_S:
+                lag_s = max(0.0, now - due_s)
+                self._metrics.lag_seconds.observe(lag_s)
         limit_s = self._limits.max_lag_s
         if lag_s <= limit_s / 2:
             self._lagging = False
@@ -380,3 +398,12 @@ class Connection:
 
 def _as_event(error: VoxwireError) -> Error:
     return Error(error.code, error.message, error.fatal)
+
+
+def portions(command: Command) -> Iterator[Command]:
+    """A long `Audio` in pieces; borders mean nothing to a session."""
+    if not isinstance(command, Audio) or len(command.data) <= PORTION_BYTES:
+        yield command
+        return
+    for start in range(0, len(command.data), PORTION_BYTES):
+        yield Audio(command.data[start : start + PORTION_BYTES])

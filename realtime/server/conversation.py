@@ -31,7 +31,7 @@ class Conversation:
     ):
         """`on_open(lease)` and `on_close(lease)` tell where steps of that lease belong from now on."""
         self.session = session
-        self.frames_fed = 0
+        self._fed: list[bool] = []  # of every frame fed since `take_fed`: whether it holds sound
         self._lender = lender
         self._on_open = on_open
         self._on_close = on_close
@@ -48,6 +48,11 @@ class Conversation:
     def advance(self, steps: list[Step]) -> None:
         self.session.advance(steps)
         self._carry_out()
+
+    def take_fed(self) -> list[bool]:
+        """Of every frame fed since the last call: whether it holds sound. Those that drain a delay hold none."""
+        fed, self._fed = self._fed, []
+        return fed
 
     def events(self) -> list[Event]:
         return self.session.events()
@@ -78,7 +83,7 @@ class Conversation:
             for effect in effects:
                 if isinstance(effect, Feed):
                     self._streams[effect.channel].feed(effect.frame)
-                    self.frames_fed += 1
+                    self._fed.append(bool(effect.frame.any()))
                 elif isinstance(effect, Open):
                     self._open(effect)
                 elif isinstance(effect, Release):

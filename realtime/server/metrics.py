@@ -45,7 +45,9 @@ class Metrics:
         self.tick_seconds = self._histogram("tick_seconds", "Duration of one batched step.", TICK_BUCKETS_S)
         self.batch_size = self._histogram("batch_size", "Streams in one batched step.", BATCH_BUCKETS)
         self.lag_seconds = self._histogram(
-            "lag_seconds", "From the moment a frame was due in real time to its step.", LAG_BUCKETS_S
+            "lag_seconds",
+            "From the moment a frame with sound was due in real time to its step.",
+            LAG_BUCKETS_S,
         )
         self.first_partial_seconds = self._histogram(
             "first_partial_seconds", "From speech_started to the first partial.", LATENCY_BUCKETS_S

@@ -17,7 +17,7 @@ from realtime.errors import AtCapacity, BadMessage, BadOption, InternalError, Un
 from realtime.events import Error, SessionOptions
 from realtime.server import auth
 from realtime.server.admission import Seats
-from realtime.server.connection import Connection, Ending
+from realtime.server.connection import Connection, Dialect, Ending
 from realtime.server.socket import Socket
 from realtime.session import Session
 
@@ -40,7 +40,7 @@ class UpgradeRequired(VoxwireError):
 class StreamEndpoint:
     """One path, one dialect."""
 
-    def __init__(self, service: Service, new_dialect: Callable[[], object]):
+    def __init__(self, service: Service, new_dialect: Callable[[], Dialect]):
         self._service = service
         self._new_dialect = new_dialect
 
@@ -61,7 +61,7 @@ class StreamEndpoint:
 
     # ------------------------------------------------------------ before the upgrade
 
-    def _check(self, request: web.Request, dialect) -> SessionOptions:
+    def _check(self, request: web.Request, dialect: Dialect) -> SessionOptions:
         service, config = self._service, self._service.config
         offered = _subprotocols(request)
         auth.check_origin(
@@ -73,7 +73,7 @@ class StreamEndpoint:
             raise BadOption("An option is given twice.")
         return dialect.parse_query(dict(request.query), service.default_options)
 
-    def _socket(self, request: web.Request, dialect) -> Socket:
+    def _socket(self, request: web.Request, dialect: Dialect) -> Socket:
         selected = auth.selected_subprotocol(_subprotocols(request))
         socket = Socket(
             dialect.encode,
@@ -84,7 +84,7 @@ class StreamEndpoint:
             raise BadMessage("This is no WebSocket handshake of version 13.")
         return socket
 
-    def _refusal(self, error: VoxwireError, dialect) -> web.Response:
+    def _refusal(self, error: VoxwireError, dialect: Dialect) -> web.Response:
         self._service.metrics.refusals.labels(error.code).inc()
         headers = {hdrs.CACHE_CONTROL: "no-store"}
         if error.http_status == 503:
@@ -102,7 +102,7 @@ class StreamEndpoint:
     # ------------------------------------------------------------ after it
 
     async def _serve(
-        self, request: web.Request, socket: Socket, dialect, options: SessionOptions, seats: Seats
+        self, request: web.Request, socket: Socket, dialect: Dialect, options: SessionOptions, seats: Seats
     ) -> web.StreamResponse:
         service = self._service
         session_id = secrets.token_hex(8)

@@ -248,6 +248,11 @@ def audio(frames: int) -> bytes:
     return bytes(frames * FRAME_BYTES)
 
 
+def noise(frames: int) -> bytes:
+    """Sound of so many frames, which is what lag is measured by."""
+    return np.random.default_rng(0).integers(-99, 99, frames * FRAME_BYTES // 2, dtype=np.int16).tobytes()
+
+
 def text_of(messages: list[dict]) -> str:
     """The transcript: all finals."""
     return " ".join(message["text"] for message in messages if message["type"] == "final")

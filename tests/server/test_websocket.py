@@ -13,7 +13,7 @@ from websockets.exceptions import InvalidStatus
 from realtime.dialects.native import NativeDialect
 from realtime.errors import LimitReached
 from realtime.events import Final
-from tests.server.fakes import audio, house, read, read_all, read_until, text_of, until
+from tests.server.fakes import audio, house, noise, read, read_all, read_until, text_of, until
 
 END = '{"type":"end"}'
 FLUSH = '{"type":"flush"}'
@@ -522,8 +522,8 @@ def test_beyond_max_ahead_the_server_stops_reading_and_loses_nothing():
             running.engine.go()
             await sending
             assert (await reader)[-1]["audio_ms"] == seconds * 1000
-            # one message of 1 s may come on top of the bound
-            assert running.engine.most_waiting <= (2 + 1 + 1) * 1000 / 80
+            # a portion may come on top of the bound
+            assert running.engine.most_waiting <= (2 + 1) * 1000 / 80
 
     run(scene())
 
@@ -555,7 +555,7 @@ def test_a_client_that_does_not_read_is_closed():
 async def stream_that_was_due_long_ago(running, ws) -> None:
     """Audio in a held engine, as if it had come 100 s ago."""
     running.engine.hold()
-    await ws.send(audio(10))
+    await ws.send(noise(10))
     [connection] = running.service._connections
     await until(lambda: len(connection._due_s) == 10)
     connection._due_s.extend([connection._due_s.popleft() - 100 for _ in range(10)])
