@@ -97,11 +97,16 @@ def run(options: argparse.Namespace) -> Report:
     report = Report("Capacity: streams paced in real time", COLUMNS)
     flags = server.flags(options, slots=max(levels), max_connections=max(levels) + 16)
     with Generators(place, options.generators) as generators, Server(flags) as served:
+        model = served.ready()["model"]
         bench = _Bench(options, generators, served)
         bench.make_reference(min(options.reference, levels[0]))
         shares = []
         for streams in levels:
-            level = bench.play(streams)
+            try:
+                level = bench.play(streams)
+            except (BenchError, OSError) as error:  # what the levels before have shown is kept
+                report.notes.append(f"{streams} streams: {error}.")
+                break
             report.rows.append(level.row())
             shares += [p.clip_share for p in level.seen.played if p.clip_share]
             progress(f"{streams} streams: {'hold' if level.holds else level.why}")
@@ -112,7 +117,7 @@ def run(options: argparse.Namespace) -> Report:
             if not level.holds and not options.past_limit:
                 break
         report.setting = {
-            "model": served.ready()["model"],
+            "model": model,
             "seconds per level": options.seconds,
             "vad": options.vad,
             "delay_ms": options.delay_ms or "of the checkpoint",

@@ -31,7 +31,7 @@ CHUNK_MS = 80
 SETTLE_S = 2.0  # between the last stream's first audio and the beginning of what is measured
 CONNECT_AHEAD_S = 1.0  # a connection is opened this long before its first audio is due
 STALLED_S = 1.0  # a send that takes longer was held back by the server
-DONE_TIMEOUT_S = 30.0  # from `end` to `done`
+DONE_TIMEOUT_S = 30.0  # from the end of a stream's audio to `done`
 TIMER_S = 0.001
 TURN_S = 0.004  # chunks due within a turn leave together at its end: fewer wake-ups, at most so much later
 LOAD_TIMEOUT_S = 120.0  # for a generator to start and read its clips
@@ -154,11 +154,11 @@ class Player:
         async with stream:
             sender = asyncio.create_task(self._send(stream))
             try:
-                async with asyncio.timeout(None) as self._deadline:
+                async with asyncio.timeout(self._patience_s()) as self._deadline:
                     async for event in stream.events():
                         self._note(event, time.monotonic())
             except TimeoutError:
-                self.played.dropped = f"no `done` within {DONE_TIMEOUT_S:g} s of `end`"
+                self.played.dropped = f"no `done` within {DONE_TIMEOUT_S:g} s of the end of its audio"
             except ClientError as error:
                 self.played.dropped = str(error)
             finally:
@@ -168,6 +168,12 @@ class Player:
             self.played.dropped = "the server ended the stream before its end"
         self.played.clip_share = self._tape.clip_samples / max(1, self._tape.samples)
         return self.played
+
+    def _patience_s(self) -> float | None:
+        """A paced stream must be done soon after its audio is; without pace the owner of the plan waits as it likes."""
+        if self._part.start_s is None:
+            return None
+        return self._part.start_s + self._part.length_s - time.monotonic() + DONE_TIMEOUT_S
 
     async def _send(self, stream: Stream) -> None:
         pace, paced = self._pace, self._part.start_s is not None
@@ -184,7 +190,6 @@ class Player:
                     self.played.stalled = True
             await stream.end()
             self._is_ended = True
-            self._deadline.reschedule(asyncio.get_running_loop().time() + DONE_TIMEOUT_S)
 
     def _note(self, event: protocol.Event, now_s: float) -> None:
         played = self.played
