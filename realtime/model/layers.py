@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from realtime.model.args import TowerArgs
 
-
 # From this many rows on, CPU matrix kernels sum a row in the same order however many rows there are.
 _EQUAL_SUMS_ROWS = 16
 
