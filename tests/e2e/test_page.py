@@ -7,7 +7,6 @@ file to the last bit; the page's own audio is therefore recorded as it leaves an
 from __future__ import annotations
 
 import base64
-import os
 import re
 import subprocess
 import sys
@@ -26,7 +25,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.e2e]
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "realtime" / "assets" / "demo.wav"
-START_TIMEOUT_S = 90
 
 RAW_MICROPHONE = "localStorage.setItem('voxwire.settings', JSON.stringify({ processing: 'none' }))"
 RECORD = """
@@ -41,27 +39,8 @@ RECORD = """
 
 
 @pytest.fixture(scope="module")
-def url():
-    """A real server on a free port."""
-    command = [sys.executable, "-u", "-m", "realtime.cli", "serve", "--port", "0"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    server = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    try:
-        yield address(server)
-    finally:
-        server.terminate()
-        server.communicate(timeout=30)
-
-
-def address(server: subprocess.Popen) -> str:
-    said = []
-    for line in server.stdout:
-        said.append(line)
-        if found := re.search(r"http://127\.0\.0\.1:\d+", line):
-            return found[0]
-    pytest.fail("the server did not start:\n" + "".join(said))
+def url(server) -> str:
+    return f"http://{server.address}"
 
 
 @pytest.fixture(scope="module")
