@@ -245,16 +245,21 @@ class Connection:
             ):
                 self.end(Ending.by(SlowReader("The client does not read its captions.")))
                 return
-            self._rest_if_silent(now)
             due_s = [at - now for at, _ in deadlines]
-            await asyncio.sleep(min(WATCH_INTERVAL_S, self._limits.slow_reader_s, *due_s))
+            await asyncio.sleep(min(WATCH_INTERVAL_S, self._limits.slow_reader_s, self._rest_in(now), *due_s))
 
-    def _rest_if_silent(self, now: float) -> None:
-        """A client that sends nothing keeps no slot; one that sends silence is the session's business."""
-        release_after_s = self._limits.release_after_s
-        if release_after_s and now - self._heard_s >= release_after_s and self._credit.is_set():
+    def _rest_in(self, now: float) -> float:
+        """Seconds until a client that sends nothing has to give its slot back, which happens here when they are over.
+
+        One that sends silence is the session's business.
+        """
+        left_s = self._heard_s + self._limits.release_after_s - now
+        if left_s > 0:
+            return left_s
+        if self._limits.release_after_s and self._credit.is_set():
             self._conversation.rest()
             self._pump()
+        return WATCH_INTERVAL_S
 
     def _deadlines(self) -> list[tuple[float, VoxwireError]]:
         limits, deadlines = self._limits, []

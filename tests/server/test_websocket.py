@@ -609,6 +609,19 @@ def test_a_stream_that_needs_another_slot_waits_for_it_and_goes_on():
     run(scene())
 
 
+def test_a_client_that_sends_nothing_gives_its_slot_to_others_and_gets_another():
+    async def scene():
+        async with house(slots=1, release_after_s=0.1) as running, running.stream("vad=on") as quiet:
+            await until(lambda: running.engine.slots_in_use == 0)
+            await whole_stream(running)
+            await quiet.send('{"type":"configure","vad":"off"}')
+            await quiet.send(audio(20))
+            await quiet.send(END)
+            assert text_of(await read_all(quiet)).startswith("w0")
+
+    run(scene())
+
+
 def test_a_stream_that_never_gets_its_slot_is_told_and_closed():
     async def scene():
         async with house(slots=2, idle_timeout_s=0.3) as running:
