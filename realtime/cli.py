@@ -140,6 +140,7 @@ def _load(config: Config):
         slots=engine.slots,
         threads=engine.threads,
         decoder_window=engine.decoder_window,
+        blank_penalty=engine.blank_penalty,
         progress=lambda words: print(f"voxwire: {words}", file=sys.stderr, flush=True),
     )
 
@@ -162,14 +163,21 @@ def _welcome(config: Config, engine, port: int) -> str:
         "",
         f"  open        {url}",
         f"  demo        make demo{'' if default else f' URL={url}'}",
-        f"  microphone  python -m client mic{to_url}",
-        f"  file        python -m client file talk.wav{to_url}",
+        f"  microphone  {_python()} -m client mic{to_url}",
+        f"  file        {_python()} -m client file talk.wav{to_url}",
         "  stop        Ctrl-C",
         "",
     ]
     if not config.auth.api_keys and not is_loopback(host):
         lines.insert(-1, "  Anybody who reaches this address may use it: set api_keys.")
     return "\n".join(lines)
+
+
+def _python() -> str:
+    """The interpreter that has our packages, as one would type it here."""
+    executable = Path(sys.executable)
+    here = Path.cwd()
+    return str(executable.relative_to(here)) if executable.is_relative_to(here) else str(executable)
 
 
 if __name__ == "__main__":

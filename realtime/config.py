@@ -43,6 +43,7 @@ class EngineConfig:
     slots: int | None
     threads: int | None
     decoder_window: int | None
+    blank_penalty: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,6 +324,13 @@ SETTINGS = (
         auto(integer(16, 1_000_000)),
         None,
         "tokens the decoder looks back (80 ms each): the capacity dial; auto is the checkpoint's",
+    ),
+    Setting(
+        "engine",
+        "blank_penalty",
+        switch(),
+        False,
+        "after 200 empty tokens in a row, prefer text a little; for 4B streams that fall silent over speech",
     ),
     Setting("session", "delay_ms", auto(delay()), None, "latency against accuracy; auto is the checkpoint's"),
     Setting("session", "max_utterance_ms", integer(1000, 600_000), 30_000, "a final is cut at this length"),
