@@ -31,6 +31,8 @@ from realtime.timeline import Timeline
 SAMPLES_PER_MS = 16
 # Silent frames that bring all text out: the delay, the frame being heard, and the longest word being written.
 DRAIN_FRAMES = 1 + 10
+SLACK_FRAMES = 3  # how much later than the gate thinks the speech may have ended
+SETTLED_PADS = 2
 DROP_SAMPLES = 1000 * SAMPLES_PER_MS
 RETRY_SAMPLES = 160 * SAMPLES_PER_MS
 
@@ -79,6 +81,17 @@ class _Drain:
     at_ms: int  # when that was asked for
 
 
+@dataclass(slots=True)
+class _Mark:
+    """A drain under way. Its text may be complete before the last silent frame: see `_is_settled`."""
+
+    last: int  # position of the last silent frame
+    due: (
+        int | None
+    )  # from this position on, pads mean that nothing is owed any more; None: wait for the last frame
+    drain: _Drain
+
+
 @dataclass(frozen=True, slots=True)
 class _Fresh:
     """What follows begins on a fresh lease: the silence before was long."""
@@ -122,7 +135,8 @@ class Channel:
         self._lease_samples = 0  # audio and silence that entered the framer
         self._undrained = False  # audio was fed since the last drain
         self._stepped = 0  # frames of this lease whose step has arrived
-        self._marks: deque[tuple[int, _Drain]] = deque()  # position of the last silent frame, what to do then
+        self._marks: deque[_Mark] = deque()
+        self._fed_until = 0  # sample of the stream behind the last that was fed
 
     # ------------------------------------------------------------ what the session asks for
 
@@ -194,8 +208,11 @@ class Channel:
         n = step.position
         self._stepped = n + 1
         self._captions.read(n, step.token, step.logprob, draining=self._is_draining(n))
-        while self._marks and self._marks[0][0] <= n:
-            self._conclude(self._marks.popleft()[1])
+        if self._is_settled(n):
+            self._marks[0].due = None
+            self._conclude(self._marks[0].drain)
+        while self._marks and self._marks[0].last <= n:
+            self._conclude(self._marks.popleft().drain)
         self._pump()
         self._rest_if_silent()
 
@@ -211,7 +228,7 @@ class Channel:
 
     @property
     def waiting_flushes(self) -> int:
-        waiting = [drain for _, drain in self._marks]
+        waiting = [mark.drain for mark in self._marks]
         waiting += [item for item in self._queue if isinstance(item, _Drain)]
         return sum(drain.reason == "flush" for drain in waiting)
 
@@ -274,6 +291,7 @@ class Channel:
         self._waiting_samples -= len(audio.samples)
         self._timeline.add(audio.start_sample, len(audio.samples))
         self._lease_samples += len(audio.samples)
+        self._fed_until = audio.start_sample + len(audio.samples)
         self._undrained = True
         self._emit(self._framer.push(audio.samples))
 
@@ -281,18 +299,33 @@ class Channel:
         padding = (LOOK_AHEAD_SAMPLES - self._lease_samples) % FRAME_SAMPLES
         n_frames = self._delay_tokens + DRAIN_FRAMES
         self._emit(self._framer.pad())
+        due = self._due(drain) if drain.reason == "silence" else None
         self._emit(self._framer.silence(n_frames))
         self._timeline.add_silence(padding + n_frames * FRAME_SAMPLES)
         self._lease_samples += padding + n_frames * FRAME_SAMPLES
         self._undrained = False
-        self._mark(drain)
+        self._mark(drain, due)
 
-    def _mark(self, drain: _Drain) -> None:
+    def _due(self, drain: _Drain) -> int:
+        """Position at which a word that ended with the speech has begun to be written, with some slack for its end."""
+        frames_since_speech = (self._fed_until - drain.at_ms * SAMPLES_PER_MS) // FRAME_SAMPLES
+        last_spoken = self._framer.frames - 1 - max(0, frames_since_speech - SLACK_FRAMES)
+        return last_spoken + self._delay_tokens + 1
+
+    def _is_settled(self, n: int) -> bool:
+        """Whether the utterance can be closed before the last silent frame: every word is due, and the model, which
+        writes without a break what it owes, writes nothing. Should text come after all, the last frame closes it."""
+        mark = self._marks[0] if self._marks else None
+        return (
+            mark is not None and mark.due is not None and n > mark.due and self._captions.pads >= SETTLED_PADS
+        )
+
+    def _mark(self, drain: _Drain, due: int | None = None) -> None:
         """Conclude when the step of the last frame fed so far has arrived, which may be now."""
         if self._is_idle:
             self._conclude(drain)
         else:
-            self._marks.append((self._framer.frames - 1, drain))
+            self._marks.append(_Mark(self._framer.frames - 1, due, drain))
 
     def _conclude(self, drain: _Drain) -> None:
         self._captions.conclude(drain.reason, drain.at_ms)
@@ -318,7 +351,7 @@ class Channel:
 
     def _is_draining(self, n: int) -> bool:
         """Whether frame `n` is one of silence that brings text out: nobody paused there."""
-        return bool(self._marks) and n > self._marks[0][0] - self._delay_tokens - DRAIN_FRAMES
+        return bool(self._marks) and n > self._marks[0].last - self._delay_tokens - DRAIN_FRAMES
 
     def _rest_if_silent(self) -> None:
         if self._release_samples:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soxr
 
 from realtime.audio.gate import Passed
 from realtime.errors import BadOption
@@ -339,6 +340,35 @@ def test_text_of_the_last_silent_frame_belongs_to_what_was_said_before(stage):
     assert [m["text"] for m in it.of("final")] == ["hello", "world"]
 
 
+def test_a_final_does_not_wait_for_all_silent_frames(tekken):
+    """The hangover was silence already: a few ticks after the gate closes, two pads show that nothing is owed."""
+    stage = Stage(Echo(tekken), lazy=True)
+    stage.send(s16(voice(500), silence(400)))
+    stage.run()
+    stage.send(s16(silence(300)))  # now the gate closes
+    ticks = 0
+    while not any(event["type"] == "final" for event in stage.told):
+        assert stage.session.backlog_frames, "the drain ended without a final"
+        stage.run(1)
+        ticks += 1
+    assert ticks < D + 1 + 10
+    assert stage.session.backlog_frames >= 8
+    assert [event["type"] for event in stage.run()] == []  # the rest of the drain has nothing to add
+
+
+def test_text_that_comes_later_than_the_pads_promised_is_not_lost(tekken):
+    """A model that pauses in the middle of what it owes: the rest gets a final of its own, with the same drain."""
+    frames = -(-8000 // 1280)
+    late = frames + D + 12
+    stage = Stage(Script(tekken, {frames + D: "W", frames + D + 1: " one", late: "W", late + 1: " two"}))
+    told = stage.send(s16(voice(500), silence(1000)))
+    assert [(e["text"], e["reason"]) for e in told if e["type"] == "final"] == [
+        ("one", "silence"),
+        ("two", "silence"),
+    ]
+    assert [e["utterance"] for e in told if e["type"] == "final"] == [0, 1]
+
+
 def test_a_character_left_incomplete_is_shown(stage):
     it = stage({9: "W", 10: " hello", 11: b"\xc3"}, query={"vad": "off"})
     it.send(s16(voice(500)), {"type": "flush"})
@@ -399,6 +429,19 @@ def test_a_flush_is_always_answered_by_one_final(stage):
     assert [(m["reason"], said(m) != []) for m in it.send(flush) if m["type"] == "final"] == [("flush", True)]
     it.send(s16(silence(2000)))
     assert [(m["reason"], said(m)) for m in it.send(flush) if m["type"] == "final"] == [("flush", [])]
+
+
+@pytest.mark.parametrize("rate", [8000, 44_100])
+def test_a_flush_hears_what_the_resampler_still_holds(stage, rate):
+    sound = soxr.resample(voice(1000), 16000, rate)
+    query = {"sample_rate": str(rate), "vad": "off"}
+    it, ended = stage(query=query), stage(query=query)
+    it.send(s16(sound), {"type": "flush"}, {"type": "flush"})
+    ended.send(s16(sound), {"type": "end"})
+    heard = [np.concatenate([frame for _, frame in a.engine.frames]) for a in (it, ended)]
+    assert np.array_equal(*heard)
+    it.send(s16(sound), {"type": "end"})
+    assert it.of("done")[0]["audio_ms"] == it.of("done")[0]["speech_ms"] == 2000
 
 
 def test_a_flush_behind_a_silence_waits_for_its_final(tekken):

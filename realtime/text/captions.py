@@ -54,6 +54,7 @@ class Captions:
         self._words = WordDecoder(self._tekken, self._delay_tokens)
         self._step = -1  # the last that was read
         self._blanks = 0  # steps without text since the last text or the last closed utterance
+        self.pads = 0  # steps without text or marker in a row
 
     def read(self, step: int, token: int, logprob: float, *, draining: bool) -> None:
         """The token of the next step. `draining`: its frame is silence that brings text out; nobody paused there."""
@@ -64,6 +65,8 @@ class Captions:
         text, settled = self._words.push(step, token, logprob)
         self._settle(settled)
         self._grow(text)
+        writes = bool(self._tekken.piece(token)) or token == self._tekken.word_id
+        self.pads = 0 if writes else self.pads + 1
         if text or token == self._tekken.word_id or step <= self._delay_tokens:
             self._blanks = 0
         elif not draining:
