@@ -23,6 +23,7 @@ from realtime.events import (
     End,
     Error,
     Event,
+    FinalReason,
     Flush,
     KeepAlive,
     Ready,
@@ -58,9 +59,8 @@ class Session:
         self._events: list[Event] = []
         self._effects: list[Effect] = []
         self._channels: list[Channel] = []
-        self._stale_asks = [
-            0
-        ] * MAX_CHANNELS  # per channel: Opens released by `configure` before their answer
+        # Per channel: Opens released by `configure` before their answer.
+        self._stale_asks = [0] * MAX_CHANNELS
         self._audio_samples = 0  # per channel, at the client's rate
         self._started = False  # audio or a flush came: no more `configure`
         self._ending = False
@@ -216,8 +216,7 @@ class Session:
         if any(channel.waiting_flushes >= self._limits.max_flushes for channel in self._channels):
             raise LimitReached("Too many flushes wait for their finals.")
         self._started = True
-        for channel in self._channels:
-            channel.close("flush")
+        self._close_channels("flush")
 
     def _end(self) -> None:
         if self._ending:
@@ -227,10 +226,13 @@ class Session:
             self._decoder.flush()
         except BadAudio as error:
             self.fail(error)
+        self._close_channels("end")
+        self._finish_if_ended()
+
+    def _close_channels(self, reason: FinalReason) -> None:
         for channel, resampler_ in zip(self._channels, self._resamplers, strict=True):
             channel.hear(resampler_.flush())
-            channel.close("end")
-        self._finish_if_ended()
+            channel.close(reason)
 
     def _finish_if_ended(self) -> None:
         if self.finished or not self._ending or not all(channel.ended for channel in self._channels):
