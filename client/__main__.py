@@ -174,12 +174,11 @@ def run_mic(args: argparse.Namespace) -> int:
 def run_file(args: argparse.Namespace) -> int:
     if args.output and len(args.path) > 1:
         raise BadInput("--output takes one recording; for several use --write, which writes beside each.")
-    outputs = {
-        path: [*args.output, *(path.with_suffix(f".{name}") for name in args.write)] for path in args.path
-    }
+    outputs = {path: _targets(path, args) for path in args.path}
     for path, targets in outputs.items():
         FileSource(path, channels=args.channels).close()
         _check_targets(path, targets)
+    _check_distinct([target for targets in outputs.values() for target in targets])
     for path, targets in outputs.items():
         job = Job(args.url, args.key, _options(args), tuple(targets), PATIENCE_FILE_S)
         outcome = asyncio.run(caption_file(path, job, fast=args.fast))
@@ -196,6 +195,12 @@ def _check_targets(path: Path, targets: list[Path]) -> None:
     transcript.check_outputs(targets)
     if any(target.resolve() == path.resolve() for target in targets):
         raise BadInput(f"{path} would be overwritten by its own transcript.")
+
+
+def _check_distinct(targets: list[Path]) -> None:
+    for n, target in enumerate(targets):
+        if target in targets[:n]:
+            raise BadInput(f"{target} would be written twice: for two recordings, or named twice.")
 
 
 if __name__ == "__main__":

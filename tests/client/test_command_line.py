@@ -228,6 +228,7 @@ def test_bad_usage_is_told_before_anything_is_sent(recording, tmp_path, capsys):
         (["file", good, "--output", "talk.doc"], "must be one of"),
         (["file", good, "--output", str(tmp_path / "no" / "t.srt")], "there is no folder"),
         (["file", good, good, "--output", "t.srt"], "use --write"),
+        (["file", good, str(recording("talk.flac")), "--write", "srt"], "talk.srt would be written twice"),
         (["file", good, "--write", "pdf"], "'pdf' is not one of txt, srt, vtt, json"),
         (["file", good, "--delay-ms", "100"], "80..1200 in steps of 80, or 2400"),
         (["file", good, "--url", "nowhere"], "not a server address"),
