@@ -14,12 +14,10 @@ class EngineStats:
 
     ticks: int = 0
     frames: int = 0
-    busy_s: float = 0.0
     observers: list[TickObserver] = field(default_factory=list)
 
     def tick(self, tick_s: float, batch: int, backlog_frames: int) -> None:
         self.ticks += 1
         self.frames += batch
-        self.busy_s += tick_s
         for observe in self.observers:
             observe(tick_s, batch, backlog_frames)
