@@ -36,6 +36,7 @@ class Conversation:
         self._on_open = on_open
         self._on_close = on_close
         self._streams: dict[int, EngineStream] = {}  # by channel
+        self._closed = False
 
     def begin(self) -> None:
         """A session asks for its leases at once."""
@@ -73,13 +74,15 @@ class Conversation:
         self._carry_out()
 
     def close(self) -> None:
-        """Give every stream back. Idempotent."""
+        """Give every stream back and take no other. Idempotent."""
+        # First, because what is given back is offered to all who wait, and this one may be among them.
+        self._closed = True
         for channel in list(self._streams):
             self._release(channel)
         self._lender.settle()
 
     def _carry_out(self) -> None:
-        while effects := self.session.effects():
+        while not self._closed and (effects := self.session.effects()):
             for effect in effects:
                 if isinstance(effect, Feed):
                     self._streams[effect.channel].feed(effect.frame)

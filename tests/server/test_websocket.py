@@ -458,6 +458,21 @@ def test_a_peer_that_vanishes_during_the_handshake_keeps_no_seat():
     run(scene())
 
 
+def test_a_client_that_leaves_while_it_waits_for_a_second_slot_gets_none():
+    async def scene():
+        async with house(slots=2) as running, running.stream() as first:
+            await read(first)
+            second = await running.stream()
+            await second.send('{"type":"configure","channels":2}')
+            assert (await read_until(second, "warning"))[-1]["code"] == "waiting_for_slot"
+            second.transport.abort()
+            await until(lambda: len(running.service._connections) == 1)
+            assert running.engine.slots_in_use == 1
+            assert running.service.admission.free == 1
+
+    run(scene())
+
+
 # ---------------------------------------------------------------- limits
 
 
