@@ -90,7 +90,7 @@ class Connection:
         self._ended: asyncio.Future[Ending] = self._loop.create_future()
         self._credit = asyncio.Event()  # set while the reader may read
         self._credit.set()
-        self._started_s = self._heard_s = self._loop.time()
+        self._started_s = self._heard_s = self._audio_heard_s = self._loop.time()
         self._first_audio_s: float | None = None
         self._waiting_since_s: float | None = None
         self._writing_since_s: float | None = None
@@ -249,11 +249,11 @@ class Connection:
             await asyncio.sleep(min(WATCH_INTERVAL_S, self._limits.slow_reader_s, self._rest_in(now), *due_s))
 
     def _rest_in(self, now: float) -> float:
-        """Seconds until a client that sends nothing has to give its slot back, which happens here when they are over.
+        """Seconds until a client that sends no audio has to give its slot back, which happens here when they are over.
 
         One that sends silence is the session's business.
         """
-        left_s = self._heard_s + self._limits.release_after_s - now
+        left_s = self._audio_heard_s + self._limits.release_after_s - now
         if left_s > 0:
             return left_s
         if self._limits.release_after_s and self._credit.is_set():
@@ -302,6 +302,7 @@ class Connection:
         options = self._session.options
         channel_s = len(audio.data) / SAMPLE_BYTES[options.encoding] / options.sample_rate
         self._audio_s += channel_s / options.channels
+        self._audio_heard_s = self._loop.time()
         self._metrics.heard(channel_s, 0)
         if self._first_audio_s is None:
             self._first_audio_s = self._loop.time()

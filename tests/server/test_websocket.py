@@ -637,6 +637,20 @@ def test_a_client_that_sends_nothing_gives_its_slot_to_others_and_gets_another()
     run(scene())
 
 
+def test_keepalives_keep_the_connection_and_not_the_slot():
+    async def scene():
+        async with house(slots=1, release_after_s=0.1) as running, running.stream("vad=on") as quiet:
+            await read(quiet)
+            assert running.engine.slots_in_use == 1
+            keeping = asyncio.create_task(keep_alive(quiet))
+            await until(lambda: running.engine.slots_in_use == 0)
+            keeping.cancel()
+            await quiet.send(END)
+            assert (await read_all(quiet))[-1]["type"] == "done"
+
+    run(scene())
+
+
 def test_a_stream_that_never_gets_its_slot_is_told_and_closed():
     async def scene():
         async with house(slots=2, idle_timeout_s=0.3) as running:
