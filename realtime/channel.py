@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from realtime.audio.framer import FRAME_SAMPLES, LOOK_AHEAD_SAMPLES, Framer
+from realtime.audio.framer import FRAME_SAMPLES, Framer
 from realtime.audio.gate import Closed, GateEvent, Opened, Passed, gate
 from realtime.events import (
     FRAME_MS,
@@ -132,7 +132,6 @@ class Channel:
         self._framer = Framer()
         self._timeline = Timeline()
         self._captions = Captions(index, options, tekken, self._timeline, limits.no_text_frames, events)
-        self._lease_samples = 0  # audio and silence that entered the framer
         self._undrained = False  # audio was fed since the last drain
         self._stepped = 0  # frames of this lease whose step has arrived
         self._marks: deque[_Mark] = deque()
@@ -290,19 +289,16 @@ class Channel:
     def _feed(self, audio: Passed) -> None:
         self._waiting_samples -= len(audio.samples)
         self._timeline.add(audio.start_sample, len(audio.samples))
-        self._lease_samples += len(audio.samples)
         self._fed_until = audio.start_sample + len(audio.samples)
         self._undrained = True
         self._emit(self._framer.push(audio.samples))
 
     def _drain(self, drain: _Drain) -> None:
-        padding = (LOOK_AHEAD_SAMPLES - self._lease_samples) % FRAME_SAMPLES
-        n_frames = self._delay_tokens + DRAIN_FRAMES
+        before_samples = self._framer.lease_samples
         self._emit(self._framer.pad())
         due = self._due(drain) if drain.reason == "silence" else None
-        self._emit(self._framer.silence(n_frames))
-        self._timeline.add_silence(padding + n_frames * FRAME_SAMPLES)
-        self._lease_samples += padding + n_frames * FRAME_SAMPLES
+        self._emit(self._framer.silence(self._delay_tokens + DRAIN_FRAMES))
+        self._timeline.add_silence(self._framer.lease_samples - before_samples)
         self._undrained = False
         self._mark(drain, due)
 
@@ -341,7 +337,7 @@ class Channel:
         self._framer = Framer()
         self._timeline.reset()
         self._captions.begin_lease()
-        self._lease_samples = self._stepped = 0
+        self._stepped = 0
         self._undrained = False
 
     @property
