@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from realtime.errors import CheckpointError
-from realtime.events import FRAME_MS
+from realtime.events import DELAYS_MS
 
 PAD_NAME, WORD_NAME = "[STREAMING_PAD]", "[STREAMING_WORD]"
 # Older files list no special tokens by name; these are the ids of the published checkpoints.
@@ -31,7 +31,7 @@ class Tekken:
     pieces: tuple[bytes, ...]  # by rank
     pad_id: int  # nothing to write in this frame
     word_id: int  # a group of words follows
-    delay_ms: int  # the delay the checkpoint asks for, a positive multiple of 80
+    delay_ms: int  # the delay the checkpoint asks for, one of DELAYS_MS
     n_left_pad: int  # frames of zeros before the first real sample
     frame_rate: float  # Hz
     look_ahead_ms: float
@@ -52,7 +52,7 @@ class Tekken:
             pieces=_pieces(path, data.get("vocab"), vocab_size - n_special),
             pad_id=_control_id(path, names, PAD_NAME, PAD_FALLBACK, n_special),
             word_id=_control_id(path, names, WORD_NAME, WORD_FALLBACK, n_special),
-            delay_ms=_whole_frames(audio, "transcription_delay_ms"),
+            delay_ms=_delay(audio, "transcription_delay_ms"),
             n_left_pad=audio.integer("streaming_n_left_pad_tokens", low=0),
             frame_rate=audio.number("frame_rate", low=0),
             look_ahead_ms=audio.number("streaming_look_ahead_ms", low=0),
@@ -151,8 +151,8 @@ def _control_id(path: Path, names: Mapping[str, int], name: str, fallback: int, 
     return token
 
 
-def _whole_frames(audio: _Fields, field: str) -> int:
-    value = audio.integer(field, low=FRAME_MS)
-    if value % FRAME_MS:
-        raise audio.wrong(field, f"is {value}, not a multiple of {FRAME_MS}")
+def _delay(audio: _Fields, field: str) -> int:
+    value = audio.integer(field, low=DELAYS_MS[0])
+    if value not in DELAYS_MS:
+        raise audio.wrong(field, f"is {value}, none of {', '.join(map(str, DELAYS_MS))}")
     return value

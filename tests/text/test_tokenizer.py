@@ -81,8 +81,9 @@ def having(*keys_and_value):
         (having("special_tokens", 3, "rank", 400), "special_tokens[3].rank is 400"),
         (
             having("audio", "transcription_delay_ms", 500),
-            "audio.transcription_delay_ms is 500, not a multiple",
+            "audio.transcription_delay_ms is 500, none of 80, 160",
         ),
+        (having("audio", "transcription_delay_ms", 1280), "audio.transcription_delay_ms is 1280, none of"),
         (having("audio", "transcription_delay_ms", 0), "audio.transcription_delay_ms is 0"),
         (
             having("audio", "streaming_n_left_pad_tokens", 1.5),
