@@ -1,10 +1,11 @@
 #!/bin/sh
-# What some tests need from the system: a browser, PortAudio, a synthesiser. Where they cannot be installed, those tests
+# What some tests need from the system: a browser, Node, PortAudio, a synthesiser. Where they cannot be installed, those tests
 # skip and say why; with CI=true a missing browser is a failure (tests/conftest.py).
 set -u
 
 missing() {
     command -v chromium >/dev/null 2>&1 || echo chromium
+    command -v node >/dev/null 2>&1 || echo nodejs
     command -v espeak-ng >/dev/null 2>&1 || echo espeak-ng
     ldconfig -p 2>/dev/null | grep -q libportaudio || echo libportaudio2
 }
