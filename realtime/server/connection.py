@@ -150,14 +150,19 @@ class Connection:
         self.end(Ending.by(error if known else InternalError("The server failed on this stream.")))
 
     def wind_down(self, error: VoxwireError) -> None:
-        """Let what was heard become finals, then close with `error`; at most `drain_timeout_s` long."""
+        """Let what was heard become finals, then close with `error`; at most `drain_timeout_s` long.
+
+        A client that has sent `end`, and waits for no slot, gets its `done` in that time and never knows.
+        """
         if self._farewell is not None or self._ended.done():
             return
-        self._farewell = error
         self._loop.call_later(self._drain_timeout_s, self.end, Ending.by(error))
+        if self._client_ended and not self._session.is_waiting:
+            return
+        self._farewell = error
         try:
             if not self._client_ended:
-                self._receive(End())
+                self._conversation.receive(End())
             if self._session.is_waiting:
                 self._conversation.give_up()
             self._pump()
@@ -290,7 +295,7 @@ class Connection:
             return []
 
     def _receive(self, command: Command) -> None:
-        if self._farewell is not None and not isinstance(command, End):
+        if self._farewell is not None:
             return  # the stream is running out: what still comes in is not heard
         if isinstance(command, Audio):
             self._count(command)

@@ -12,7 +12,7 @@ from websockets.exceptions import InvalidStatus
 from realtime.errors import ConfigError
 from realtime.server import http
 from realtime.server.app import EXIT_ENGINE_FAILED, bind
-from tests.server.fakes import audio, house, read, read_all, text_of
+from tests.server.fakes import audio, house, read, read_all, text_of, until
 
 
 def run(scene) -> None:
@@ -76,7 +76,9 @@ def test_drain_is_bounded_when_the_engine_stands_still():
     run(scene())
 
 
-def test_a_client_that_has_already_ended_is_drained_too():
+def test_a_client_that_has_already_ended_gets_its_done():
+    """Told that the server goes away it would do all of it again elsewhere."""
+
     async def scene():
         async with house() as running:
             running.engine.hold()
@@ -89,8 +91,31 @@ def test_a_client_that_has_already_ended_is_drained_too():
                 await asyncio.sleep(0)
                 running.engine.go()
                 messages = await read_all(ws)
-                assert [m["code"] for m in messages if m["type"] == "error"] == ["shutting_down"]
                 assert text_of(messages)
+                assert (messages[-1]["type"], ws.close_code) == ("done", 1000)
+                assert running.metric("errors_total", code="shutting_down") == 0
+                await draining
+
+    run(scene())
+
+
+def test_what_a_client_sends_during_the_drain_is_not_held_against_it():
+    async def scene():
+        async with house() as running:
+            running.engine.hold()
+            async with running.stream() as ws:
+                await ws.send(audio(20))
+                await read(ws)
+                await until(lambda: running.engine.streams[0].waiting)
+                draining = asyncio.create_task(running.service.drain())
+                await asyncio.sleep(0)
+                for message in (audio(1), '{"type":"flush"}', '{"type":"end"}'):
+                    await ws.send(message)
+                await asyncio.wait_for(await ws.ping(), 5)  # all of it has arrived
+                running.engine.go()
+                messages = await read_all(ws)
+                assert [m["code"] for m in messages if m["type"] == "error"] == ["shutting_down"]
+                assert [m["reason"] for m in messages if m["type"] == "final"] == ["end"]
                 await draining
 
     run(scene())
