@@ -34,7 +34,7 @@ FAREWELL_TIMEOUT_S = 5.0  # for everything after the decision to end
 WATCH_INTERVAL_S = 5.0  # how late a deadline that arose meanwhile may be noticed
 SAMPLE_BYTES = {"pcm_s16le": 2, "pcm_f32le": 4, "mulaw": 1, "alaw": 1}
 PORTION_BYTES = 64 * 1024  # of audio handled at once: a few milliseconds of the loop
-TURN_PORTIONS = 32
+MESSAGE_BYTES = 2 * 1024  # as much work as the smallest message
 NEVER_S = float("inf")  # when a frame of silence is due: nobody waits for it
 LIVE_S = 2.0  # a source that is ahead of real time by no more is live
 CLOSE_CODES = {cls.code: cls.close_code for cls in (VoxwireError, *VoxwireError.__subclasses__())}
@@ -95,7 +95,7 @@ class Connection:
         self._waiting_since_s: float | None = None
         self._writing_since_s: float | None = None
         self._audio_s = 0.0  # received, in stream time
-        self._unyielded = 0  # portions taken since others had their turn
+        self._unyielded_bytes = 0  # taken since others had their turn
         # Of every frame in the engine: when it came, or would have come in real time.
         self._due_s: deque[float] = deque()
         self._lagging = False
@@ -209,13 +209,14 @@ class Connection:
                 for portion in portions(command):
                     self._receive(portion)
                     self._pump()
-                    await self._turn_of_others()
+                    await self._turn_of_others(portion)
 
-    async def _turn_of_others(self) -> None:
+    async def _turn_of_others(self, portion: Command) -> None:
         """Messages that are already there are read without waiting: a fast client must not hold the loop."""
-        self._unyielded += 1
-        if self._unyielded >= TURN_PORTIONS:
-            self._unyielded = 0
+        n_bytes = len(portion.data) if isinstance(portion, Audio) else 0
+        self._unyielded_bytes += max(MESSAGE_BYTES, n_bytes)
+        if self._unyielded_bytes >= PORTION_BYTES:
+            self._unyielded_bytes = 0
             await asyncio.sleep(0)
         await self._credit.wait()
 

@@ -543,6 +543,28 @@ def test_beyond_max_ahead_the_server_stops_reading_and_loses_nothing():
     run(scene())
 
 
+def test_a_long_message_lets_others_have_their_turn():
+    async def scene():
+        async with house() as running, running.stream("vad=on&encoding=mulaw&sample_rate=8000") as ws:
+            await read(ws)
+            [connection] = running.service._connections
+            at_once_s = seen_s = 0.0
+
+            async def watch() -> None:
+                nonlocal at_once_s, seen_s
+                while seen_s < 128:
+                    await asyncio.sleep(0)
+                    at_once_s = max(at_once_s, connection._audio_s - seen_s)
+                    seen_s = connection._audio_s
+
+            watching = asyncio.create_task(watch())
+            await ws.send(b"\xff" * 1024 * 1000)
+            await watching
+            assert at_once_s < 64 * 1024 / 8000 + 0.001
+
+    run(scene())
+
+
 def narrow_socket(address: str) -> socket.socket:
     """A connection whose kernel buffers for us next to nothing."""
     host, port = address.split(":")
