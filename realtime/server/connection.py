@@ -344,7 +344,7 @@ class Connection:
         if self._session.finished:
             self.end(FINISHED if self._farewell is None else Ending.by(self._farewell))
         self._count_frames(now)
-        self._set_credit()
+        self._set_credit(now)
         self._note_wait(now)
 
     def _count_frames(self, now: float) -> None:
@@ -356,7 +356,7 @@ class Connection:
         elif not self._session.backlog_frames:
             self._due_s.clear()  # those of a lease that was given back have no step
 
-    def _set_credit(self) -> None:
+    def _set_credit(self, now: float) -> None:
         """Beyond `max_ahead_s` of unheard audio the reader stops and TCP slows the sender.
 
         While a live source waits for a slot it is read on: the session then drops the oldest and tells of the gap.
@@ -364,6 +364,8 @@ class Connection:
         unheard_s = self._session.lag_ms / 1000
         waits_live = self._session.is_waiting and self._ahead_s <= LIVE_S
         if unheard_s <= self._limits.max_ahead_s / 2 or waits_live:
+            if not self._credit.is_set():
+                self._heard_s = now  # nobody listened meanwhile
             self._credit.set()
         elif unheard_s >= self._limits.max_ahead_s:
             self._credit.clear()
@@ -378,12 +380,14 @@ class Connection:
 
     def _mind_lag(self, n_steps: int) -> None:
         """Observe how late these steps are; report captions that fall behind live audio."""
-        lag_s, now = 0.0, self._loop.time()
+        lag_s, now = None, self._loop.time()
         for _ in range(min(n_steps, len(self._due_s))):
             due_s = self._due_s.popleft()
             if due_s != NEVER_S:
                 lag_s = max(0.0, now - due_s)
                 self._metrics.lag_seconds.observe(lag_s)
+        if lag_s is None:
+            return  # nobody waits for frames of silence: they tell nothing
         limit_s = self._limits.max_lag_s
         if lag_s <= limit_s / 2:
             self._lagging = False

@@ -589,6 +589,22 @@ def test_a_client_that_does_not_read_is_closed():
     run(scene())
 
 
+def test_a_client_is_not_idle_while_the_server_does_not_read():
+    async def scene():
+        async with house(max_ahead_s=1, idle_timeout_s=50) as running, running.stream() as ws:
+            running.engine.hold()
+            await ws.send(audio(20))
+            await until(lambda: running.engine.streams[0].waiting)
+            [connection] = running.service._connections
+            assert not connection._credit.is_set()
+            connection._heard_s -= 100  # so long ago
+            running.engine.go()
+            await until(connection._credit.is_set)
+            assert all(at > asyncio.get_running_loop().time() for at, _ in connection._deadlines())
+
+    run(scene())
+
+
 async def stream_that_was_due_long_ago(running, ws) -> None:
     """Audio in a held engine, as if it had come 100 s ago."""
     running.engine.hold()
@@ -608,6 +624,22 @@ def test_live_audio_that_falls_behind_is_reported():
             messages = await read_all(ws)
             assert "warning" not in [message["type"] for message in messages]  # once per episode
             assert messages[-1]["type"] == "done"
+
+    run(scene())
+
+
+def test_silence_between_late_sounds_is_no_end_of_the_lag():
+    async def scene():
+        async with house(max_lag_s=0.5) as running, running.stream() as ws:
+            running.engine.hold()
+            await ws.send(noise(10) + audio(10) + noise(10))
+            [connection] = running.service._connections
+            await until(lambda: len(connection._due_s) == 30)
+            connection._due_s.extend([connection._due_s.popleft() - 100 for _ in range(30)])
+            running.engine.go()
+            await ws.send(END)
+            codes = [m["code"] for m in await read_all(ws) if m["type"] == "warning"]
+            assert codes == ["lagging"]
 
     run(scene())
 
