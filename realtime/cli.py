@@ -97,6 +97,7 @@ def _transcribe(arguments: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from realtime.server import logs, offline
+    from realtime.session import SessionLimits
     from realtime.text import subtitles
 
     config = configuration.load(vars(arguments), os.environ)
@@ -105,7 +106,8 @@ def _transcribe(arguments: argparse.Namespace) -> int:
     files = [offline.AudioFile(path, arguments.channels) for path in arguments.files]
     engine = _load(config)
     options = replace(config.session.options(engine.tekken.delay_ms), channels=arguments.channels)
-    for done in offline.transcribe(engine, files, options):
+    limits = SessionLimits(release_after_ms=round(config.limits.release_after_s * 1000))
+    for done in offline.transcribe(engine, files, options, limits):
         text = subtitles.render(done.finals, arguments.format)
         if arguments.output:
             (arguments.output / f"{done.path.stem}.{arguments.format}").write_text(text, encoding="utf-8")

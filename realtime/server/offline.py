@@ -78,7 +78,14 @@ class _WholeEngine:
 class _Job:
     """One file on its way."""
 
-    def __init__(self, audio: AudioFile, engine, options: SessionOptions, owners: dict[int, _Job]):
+    def __init__(
+        self,
+        audio: AudioFile,
+        engine,
+        options: SessionOptions,
+        limits: SessionLimits,
+        owners: dict[int, _Job],
+    ):
         self.audio = audio
         self.finals: list[Final] = []
         self._blocks = audio.blocks()
@@ -89,7 +96,7 @@ class _Job:
             engine.tekken,
             session_id="file",
             model=engine.model_name,
-            limits=SessionLimits(release_after_ms=0),
+            limits=limits,
         )
         self._conversation = Conversation(
             session, _WholeEngine(engine), lambda lease: owners.__setitem__(lease, self), owners.pop
@@ -126,8 +133,12 @@ class _Job:
                 raise BadAudio(f"{self.audio.path}: {event.message}")
 
 
-def transcribe(engine, files: Sequence[AudioFile], options: SessionOptions) -> Iterator[Transcribed]:
+def transcribe(
+    engine, files: Sequence[AudioFile], options: SessionOptions, limits: SessionLimits | None = None
+) -> Iterator[Transcribed]:
     """Finals of every file, in order; as many at once as there are slots.
+
+    `limits` are those of a server's streams, so that a file is heard as a stream of it would be.
 
     The engine must not have been started. Raises BadAudio for a file that breaks off, EngineFailed.
     """
@@ -135,13 +146,17 @@ def transcribe(engine, files: Sequence[AudioFile], options: SessionOptions) -> I
     engine.on_failure = lambda: steps.put([])  # wakes us up
     engine.start(steps.put)
     try:
-        yield from _run(engine, files, options, steps)
+        yield from _run(engine, files, options, limits or SessionLimits(), steps)
     finally:
         engine.stop()
 
 
 def _run(
-    engine, files: Sequence[AudioFile], options: SessionOptions, steps: queue.SimpleQueue
+    engine,
+    files: Sequence[AudioFile],
+    options: SessionOptions,
+    limits: SessionLimits,
+    steps: queue.SimpleQueue,
 ) -> Iterator[Transcribed]:
     owners: dict[int, _Job] = {}
     at_once = engine.slots // options.channels
@@ -150,7 +165,7 @@ def _run(
     waiting, running = list(reversed(files)), []
     while running or waiting:
         while waiting and len(running) < at_once:
-            running.append(_Job(waiting.pop(), engine, options, owners))
+            running.append(_Job(waiting.pop(), engine, options, limits, owners))
         for job in running:
             job.feed()
         while running and running[0].finished:

@@ -9,6 +9,8 @@ import soundfile
 from realtime.errors import BadAudio, EngineFailed, VoxwireError
 from realtime.events import GateOptions, SessionOptions
 from realtime.server.offline import AudioFile, transcribe
+from realtime.session import SessionLimits
+from tests.conversations.stage import silence, voice
 from tests.server.fakes import FakeEngine
 
 EVERYTHING = SessionOptions(gate=GateOptions(enabled=False))
@@ -71,6 +73,16 @@ def test_a_dead_engine_is_an_error_and_no_wait(tmp_path):
 
 def test_an_empty_file_has_an_empty_transcript(tmp_path):
     assert heard(FakeEngine(1), [recording(tmp_path / "a.wav", 0)]) == [""]
+
+
+@pytest.mark.parametrize(("release_after_ms", "leases"), [(0, 1), (3000, 2)])
+def test_a_long_silence_is_followed_by_a_fresh_lease_as_in_a_stream(tmp_path, release_after_ms, leases):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.concatenate([voice(1000), silence(5000), voice(1000)]), 16000)
+    engine = FakeEngine(1)
+    limits = SessionLimits(release_after_ms=release_after_ms)
+    assert len(list(transcribe(engine, [AudioFile(path, 1)], SessionOptions(), limits))) == 1
+    assert engine.open(6).lease == leases + 1
 
 
 def test_silence_behind_a_gate_costs_the_engine_nothing(tmp_path):
