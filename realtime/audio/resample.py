@@ -17,17 +17,27 @@ class Resampler:
     """soxr at high quality, linear phase, one channel: every sample keeps its time."""
 
     def __init__(self, from_hz: int, to_hz: int = SAMPLE_RATE_HZ):
+        self._from_hz, self._to_hz = from_hz, to_hz
+        self._taken = self._given = 0  # samples, of all streams since the first
         self._stream = soxr.ResampleStream(from_hz, to_hz, num_channels=1, dtype="float32", quality="HQ")
 
     def push(self, samples: np.ndarray) -> np.ndarray:
         """float32 [n] → float32 [m], what is ready now; within [-1, 1]."""
-        return self._clipped(self._stream.resample_chunk(samples))
+        ready = self._clipped(self._stream.resample_chunk(samples))
+        self._taken += len(samples)
+        self._given += len(ready)
+        return ready
 
     def flush(self) -> np.ndarray:
-        """The samples still inside, float32 [m]. The next push starts a new stream."""
+        """The samples still inside, float32 [m]. The next push starts a new stream, at its exact time."""
         tail = self._clipped(self._stream.resample_chunk(np.empty(0, np.float32), last=True))
         self._stream.clear()
-        return tail
+        # Every stream rounds its length: without this a client that flushes often would drift away from its clock.
+        due = (2 * self._taken * self._to_hz + self._from_hz) // (2 * self._from_hz) - self._given
+        if due > len(tail):
+            tail = np.append(tail, np.zeros(due - len(tail), np.float32))
+        self._given += due
+        return tail[:due]
 
     @staticmethod
     def _clipped(samples: np.ndarray) -> np.ndarray:

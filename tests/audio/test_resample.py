@@ -80,6 +80,15 @@ def test_after_a_flush_a_new_stream_begins():
     np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.parametrize("n_samples", [0, 1, 441, 4411])
+@pytest.mark.parametrize("from_hz", [11_025, 44_100, 48_000])
+def test_flushes_do_not_add_up_to_a_drift(from_hz, n_samples):
+    resampler_, given = Resampler(from_hz), 0
+    for n in range(1, 201):
+        given += len(resampler_.push(sound(n_samples))) + len(resampler_.flush())
+        assert given == math.floor(n * n_samples * 16_000 / from_hz + 0.5)
+
+
 def test_16_khz_passes_untouched_and_at_once():
     samples = sound(100)
     identity = resampler(16_000)
