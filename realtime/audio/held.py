@@ -7,6 +7,7 @@ from collections import deque
 import numpy as np
 
 SPARE_SAMPLES = 16_000
+CRUMB_SAMPLES = 320  # below it an array takes much more memory than its samples
 
 
 class Held:
@@ -17,7 +18,9 @@ class Held:
         self._chunks: deque[np.ndarray] = deque()
 
     def append(self, samples: np.ndarray) -> None:
-        """float32 [n]; kept, not copied."""
+        """float32 [n]; kept, and not copied unless it joins a crumb."""
+        if self._chunks and len(self._chunks[-1]) < CRUMB_SAMPLES:
+            samples = np.concatenate((self._chunks.pop(), samples))
         if len(samples):
             self._chunks.append(samples)
 

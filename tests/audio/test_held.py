@@ -57,3 +57,10 @@ def test_trim_lets_go_of_a_chunk_of_any_size():
     tail = queue.take_until(10**6)
     assert tail.tolist() == giant[-SPARE_SAMPLES:].tolist()
     assert not np.shares_memory(tail, giant)
+
+
+def test_crumbs_are_joined():
+    queue = held(*[1] * 10_000)
+    assert len(queue._chunks) <= 10_000 // 320 + 1
+    queue.trim(100)
+    assert queue.take_until(10_000)[-3:].tolist() == [9997, 9998, 9999]
