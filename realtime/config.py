@@ -315,7 +315,7 @@ SETTINGS = (
         "slots",
         auto(integer(1, 100_000)),
         None,
-        "streams that can speak at once; auto measures memory",
+        "streams that can speak at once; auto measures memory and speed",
     ),
     Setting("engine", "threads", auto(integer(1, 1024)), None, "torch threads of the one engine thread"),
     Setting(
