@@ -102,8 +102,9 @@ class Session:
         """Ask again for refused leases. For the owner when a slot became free: after `end` no audio will do
         it.
         """
-        for channel in self._channels:
-            channel.retry()
+        if not self.finished:
+            for channel in self._channels:
+                channel.retry()
 
     def give_up(self) -> None:
         """Stop waiting for refused leases: what waited becomes a Gap, and an ending session ends."""

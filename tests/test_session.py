@@ -235,6 +235,16 @@ def test_refused_asks_again_with_new_audio_or_when_told(session):
     assert positions(it.effects()) == [3]
 
 
+def test_a_finished_session_asks_for_nothing(session):
+    it = session()
+    it.effects()
+    it.refused(0)
+    it.receive(End())
+    assert it.finished
+    it.retry()
+    assert it.effects() == []
+
+
 def test_a_lease_can_be_refused_after_a_silence(stage):
     it = stage(release_after_ms=1000)
     it.send(s16(voice(600), silence(3000)))
