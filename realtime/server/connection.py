@@ -360,6 +360,7 @@ class Connection:
         """Beyond `max_ahead_s` of unheard audio the reader stops and TCP slows the sender.
 
         While a live source waits for a slot it is read on: the session then drops the oldest and tells of the gap.
+        Another one can wait: it is stopped early enough that its last portion fits.
         """
         unheard_s = self._session.lag_ms / 1000
         waits_live = self._session.is_waiting and self._ahead_s <= LIVE_S
@@ -367,7 +368,7 @@ class Connection:
             if not self._credit.is_set():
                 self._heard_s = now  # nobody listened meanwhile
             self._credit.set()
-        elif unheard_s >= self._limits.max_ahead_s:
+        elif self._session.is_waiting or unheard_s >= self._limits.max_ahead_s:
             self._credit.clear()
 
     def _note_wait(self, now: float) -> None:

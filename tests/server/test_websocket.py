@@ -678,6 +678,23 @@ def test_a_stream_that_needs_another_slot_waits_for_it_and_goes_on():
     run(scene())
 
 
+def test_a_file_that_waits_for_a_slot_loses_nothing():
+    async def scene():
+        async with house(slots=2, max_ahead_s=8) as running, running.stream() as first:
+            await read(first)
+            async with running.stream() as second:
+                await second.send('{"type":"configure","channels":2,"encoding":"mulaw","sample_rate":8000}')
+                await second.send(bytes(40 * 2 * 8000))
+                await second.send(END)
+                await until(lambda: not all(c._credit.is_set() for c in running.service._connections))
+                await first.send(END)
+                messages = await read_all(second)
+            assert "gap" not in [message["type"] for message in messages]
+            assert messages[-1]["audio_ms"] == 40_000
+
+    run(scene())
+
+
 def test_a_client_that_sends_nothing_gives_its_slot_to_others_and_gets_another():
     async def scene():
         async with house(slots=1, release_after_s=0.1) as running, running.stream("vad=on") as quiet:
