@@ -1,7 +1,8 @@
 """Resident memory of the server: over hours of one stream, and over thousands of sessions.
 
 hours      one session, speech without end sent faster than real time (as fast as the server takes it), until --hours
-           of stream time are through or --limit-s of wall time have passed
+           of stream time are through or --limit-s of wall time have passed; --pause-s lets the gate close between
+           utterances, which also makes the hours pass sooner
 sessions   --sessions connections, --at-once at a time, each with 1-2 s of speech sent at once. Every fourth leaves
            without a word (the TCP connection is cut while audio is under way), every fourth closes without `end`, the
            others end in order and wait for `done`
@@ -66,6 +67,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--vad", choices=("on", "off"), default="on", help="default: %(default)s")
     parser.add_argument("--delay-ms", type=int, help="default: the checkpoint's")
     parser.add_argument(
+        "--pause-s", type=float, default=0.25, help="mean pause between utterances (default: %(default)g)"
+    )
+    parser.add_argument(
         "--speech", metavar="FOLDER", help="default: VOXWIRE_SPEECH, else the bundled demo's clips"
     )
     server.add_arguments(parser)
@@ -73,7 +77,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> Report:
     place = speech.folder(options.speech)
-    tape = Tape(speech.clips(place, most_s=600), seed=1)
+    pause_s = (0.5 * options.pause_s, 1.5 * options.pause_s)
+    tape = Tape(speech.clips(place, most_s=600), seed=1, gap_s=pause_s)
     report = Report("Resident memory of the server", COLUMNS)
     asked = Options(vad=options.vad == "on", delay_ms=options.delay_ms)
     for name, wanted, work in (("hours", options.hours, _hours), ("sessions", options.sessions, _sessions)):
@@ -91,6 +96,7 @@ def run(options: argparse.Namespace) -> Report:
     report.setting |= {
         "vad": options.vad,
         "speech": place.name if place else "bundled demo",
+        "speech share": f"{tape.clip_samples / max(1, tape.samples):.0%}",
         "slope": "MiB an hour of stream time, or MiB per 1,000 sessions",
     }
     return report
