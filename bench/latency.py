@@ -18,7 +18,7 @@ word complete      the same for the first partial that shows the whole word: eve
 end of speech      arrival of a final (reason silence) less `spoken` of speech_stopped.at_ms, the end of speech by the
                    gate's estimate; its parts are
   hangover         until speech_stopped arrives: the hangover itself, the rest of the chunk, the network
-  flush            from then until the final: silent frames through the model until nothing is owed, delay + 1 + 10 at most
+  flush            from then until the final: silent frames through the model, delay + 1 + 10 at most
 
 Targets: end of speech <= hangover + 100 ms (p95); partials <= delay + 150 ms (p95).
 """
