@@ -193,7 +193,7 @@ def retry_after_s(header: str | None, now: float | None = None) -> float | None:
         return None
     try:
         return max(0.0, float(int(header)))
-    except ValueError:
+    except (ValueError, OverflowError):
         pass
     try:
         return max(0.0, parsedate_to_datetime(header).timestamp() - (time() if now is None else now))

@@ -107,6 +107,7 @@ def test_busy_carries_what_the_server_asked_for(scripted):
         ("soon", None),
         ("Sat, 21 Nov 2026 12:00:10 GMT", 10),
         ("Sat, 21 Nov 2026 11:00:00 GMT", 0),
+        ("9" * 400, None),
     ],
 )
 def test_retry_after(header, seconds):
