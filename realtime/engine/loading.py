@@ -18,6 +18,7 @@ from realtime.text.tokenizer import Tekken
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _BOS = 1  # the same in every tokenizer of the family
+_GRID = (16_000, 1280, 40)  # Hz, samples of a frame, look-ahead: what sessions cut audio into
 
 
 def load_engine(
@@ -43,10 +44,14 @@ def load_engine(
     folder = hub.locate(model, progress)
     tekken = Tekken.load(folder / "tekken.json")
     voxtral = weights.load(folder, kind, where, decoder_window)
-    if len(tekken.pieces) + tekken.n_special > voxtral.args.vocab_size:
+    args = voxtral.args
+    if (args.audio.sampling_rate, args.frame_samples, args.look_ahead_samples) != _GRID:
         raise CheckpointError(
-            f"{folder / 'tekken.json'}: more tokens than the model's {voxtral.args.vocab_size}."
+            f"{folder}: hears {args.audio.sampling_rate} Hz in frames of {args.frame_samples} samples; "
+            "16000 Hz in frames of 1280 is what streams are cut into."
         )
+    if len(tekken.pieces) + tekken.n_special > args.vocab_size:
+        raise CheckpointError(f"{folder / 'tekken.json'}: more tokens than the model's {args.vocab_size}.")
     prompt = Prompt(_BOS, tekken.pad_id, tekken.n_left_pad)
     capacity = None if slots else measure(voxtral, prompt)
     options = RunnerOptions(threads, BlankPenalty() if blank_penalty else None)

@@ -1,0 +1,36 @@
+"""Checkpoints that load but that no session could use are refused before the first stream."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from safetensors.torch import save_file
+
+from realtime.engine import load_engine
+from realtime.errors import CheckpointError
+from tests import checkpoints
+
+
+def test_a_usable_checkpoint_is_loaded(tmp_path):
+    engine = load_engine(checkpoints.write(tmp_path / "small"), slots=3, device="cpu")
+    assert (engine.slots, engine.model_name, engine.device_name) == (3, "small", "cpu")
+
+
+def test_frames_of_another_length_are_refused(tmp_path):
+    folder = checkpoints.write(tmp_path / "small")
+    tree = checkpoints.params()
+    whisper = tree["multimodal"]["whisper_model_args"]
+    whisper["encoder_args"]["audio_encoding_args"]["frame_rate"] = 25.0
+    whisper["downsample_args"]["downsample_factor"] = 2
+    (folder / "params.json").write_text(json.dumps(tree))
+    save_file(checkpoints.random_tensors(folder), folder / "consolidated.safetensors")
+    with pytest.raises(CheckpointError, match="small: hears 16000 Hz in frames of 640 samples"):
+        load_engine(folder, slots=1, device="cpu")
+
+
+def test_a_tokenizer_of_a_larger_model_is_refused(tmp_path):
+    folder = checkpoints.write(tmp_path / "small")
+    (folder / "tekken.json").write_text(json.dumps(checkpoints.tekken(vocab_size=500)))
+    with pytest.raises(CheckpointError, match=r"tekken.json: more tokens than the model's 400"):
+        load_engine(folder, slots=1, device="cpu")
