@@ -10,7 +10,6 @@ gives the stream time of a moment of the lease:
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from typing import NamedTuple
 
 SAMPLES_PER_MS = 16
@@ -52,7 +51,7 @@ class Timeline:
     def lease_to_stream_ms(self, lease_ms: float) -> int:
         """Stream time of a moment of the lease; within silence, the end of the audio before it."""
         lease_sample = round(lease_ms * SAMPLES_PER_MS)
-        at = bisect_right(self._pieces, lease_sample, key=lambda piece: piece.lease_start) - 1
+        at = self._piece_at(lease_sample)
         if at < 0:
             stream_sample = self._pieces[0].stream_start if self._pieces else self._stream_end
         else:
@@ -62,8 +61,9 @@ class Timeline:
 
     def forget(self, before_lease_ms: float) -> None:
         """Nobody will ask about a moment before `before_lease_ms` again. Keeps memory bounded."""
-        lease_sample = round(before_lease_ms * SAMPLES_PER_MS)
-        at = bisect_right(self._pieces, lease_sample, key=lambda piece: piece.lease_start) - 1
+        if len(self._pieces) < 2:
+            return
+        at = self._piece_at(round(before_lease_ms * SAMPLES_PER_MS))
         if at > 0:
             del self._pieces[:at]
 
@@ -75,6 +75,13 @@ class Timeline:
     def __len__(self) -> int:
         """Pieces remembered."""
         return len(self._pieces)
+
+    def _piece_at(self, lease_sample: int) -> int:
+        """Index of the last piece that begins by then, -1 for none. Nearly always the last: that is what is asked for."""
+        at = len(self._pieces) - 1
+        while at >= 0 and self._pieces[at].lease_start > lease_sample:
+            at -= 1
+        return at
 
     def _continues(self, piece: _Piece, start_sample: int) -> bool:
         return (

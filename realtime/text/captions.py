@@ -71,7 +71,8 @@ class Captions:
             self._blanks = 0
         elif not draining:
             self._count_blank()
-        self._timeline.forget(min(self._words.unsettled_ms, self._written_ms) - LOOK_BACK_MS)
+        if len(self._timeline) > 1:
+            self._timeline.forget(min(self._words.unsettled_ms, self._written_ms) - LOOK_BACK_MS)
 
     def conclude(self, reason: FinalReason, at_ms: int) -> None:
         """All text of the utterance was read. A flush without any is answered at stream time `at_ms`."""
