@@ -77,7 +77,7 @@ class Timeline:
         return len(self._pieces)
 
     def _piece_at(self, lease_sample: int) -> int:
-        """Index of the last piece that begins by then, -1 for none. Nearly always the last: that is what is asked for."""
+        """Index of the last piece that begins by then, -1 for none. Nearly always the last is asked for."""
         at = len(self._pieces) - 1
         while at >= 0 and self._pieces[at].lease_start > lease_sample:
             at -= 1
