@@ -71,15 +71,14 @@ class Service:
         self._draining = True
         for connection in list(self._connections):
             connection.wind_down(ShuttingDown("The server is shutting down."))
-        await self._until_all_left(self.config.server.drain_timeout_s + FAREWELL_TIMEOUT_S)
+        await self.until_all_left(self.config.server.drain_timeout_s + FAREWELL_TIMEOUT_S)
 
-    async def fail_all(self) -> None:
+    def fail_all(self) -> None:
         """The engine is dead: nobody gets another word."""
         for connection in list(self._connections):
             connection.end(Ending.by(EngineFailed("The engine has failed.")))
-        await self._until_all_left(FAREWELL_TIMEOUT_S)
 
-    async def _until_all_left(self, timeout_s: float) -> None:
+    async def until_all_left(self, timeout_s: float) -> None:
         try:
             async with asyncio.timeout(timeout_s):
                 await self._all_left.wait()
@@ -114,7 +113,7 @@ class Server:
             self._loop.add_signal_handler(number, self._on_signal, number)
 
     async def start(self) -> None:
-        self._engine.on_failure = lambda: self._loop.call_soon_threadsafe(self.stop_because, "engine")
+        self._engine.on_failure = lambda: self._loop.call_soon_threadsafe(self._on_engine_failure)
         self._engine.start(self.service.exchange.deliver)
         self._runner = web.AppRunner(
             build_app(self.service), access_log=None, shutdown_timeout=FAREWELL_TIMEOUT_S
@@ -130,8 +129,7 @@ class Server:
         """Until SIGTERM, SIGINT or the engine's death; the exit status."""
         reason = await self._stop
         if reason == "engine":
-            log.critical("the engine failed", exc_info=self._engine.failure)
-            await self.service.fail_all()
+            await self.service.until_all_left(FAREWELL_TIMEOUT_S)
         else:
             log.info("%s: draining", reason)
             await self.service.drain()
@@ -144,6 +142,11 @@ class Server:
         if runner is not None:
             await runner.cleanup()
         await asyncio.to_thread(self._engine.stop)
+
+    def _on_engine_failure(self) -> None:
+        log.critical("the engine failed", exc_info=self._engine.failure)
+        self.service.fail_all()  # in the middle of a drain as well
+        self.stop_because("engine")
 
     def _on_signal(self, number: signal.Signals) -> None:
         self.stop_because(signal.Signals(number).name)

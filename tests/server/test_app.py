@@ -135,6 +135,24 @@ def test_a_dead_engine_ends_streams_readiness_and_the_process():
     run(scene())
 
 
+def test_an_engine_that_dies_during_a_drain_ends_it():
+    async def scene():
+        async with house() as running:
+            running.engine.hold()
+            ending = asyncio.create_task(running.server.run())
+            async with running.stream() as ws:
+                await ws.send(audio(20))
+                await read(ws)
+                running.server.stop_because("SIGTERM")
+                await until(lambda: running.service._draining)
+                running.engine.fail()
+                messages = await read_all(ws)
+                assert (messages[-1]["code"], ws.close_code) == ("engine_failed", 1011)
+            assert await ending == EXIT_ENGINE_FAILED
+
+    run(scene())
+
+
 def test_a_dead_engine_refuses_newcomers():
     async def scene():
         async with house() as running:
