@@ -158,19 +158,27 @@ def _welcome(config: Config, engine, port: int) -> str:
     default = (shown, port) == ("127.0.0.1", 8000)
     to_url = "" if default else f" --url {url}"
     model = f"{engine.model_name} (bundled)" if config.engine.model == BUNDLED_MODEL else engine.model_name
+    if Path("Makefile").exists():
+        demo = "make demo" if default else f"make demo URL={url}"
+    else:
+        demo = f"{_python()} -m client.demo{to_url}"
     lines = [
         "",
         f"  voxwire serves {model} on {engine.device_name}",
         f"  slots: {describe_capacity(engine)}",
         "",
         f"  open        {url}",
-        f"  demo        make demo{'' if default else f' URL={url}'}",
+        f"  demo        {demo}",
         f"  microphone  {_python()} -m client mic{to_url}",
         f"  file        {_python()} -m client file talk.wav{to_url}",
         "  stop        Ctrl-C",
         "",
     ]
-    if not config.auth.api_keys and not is_loopback(host):
+    if config.auth.api_keys:
+        lines.insert(
+            -1, "  A key is asked for: set VOXWIRE_KEY for the commands, or enter it in the page's settings."
+        )
+    elif not is_loopback(host):
         lines.insert(-1, "  Anybody who reaches this address may use it: set api_keys.")
     return "\n".join(lines)
 

@@ -42,9 +42,8 @@ def load_engine(
         torch.set_num_threads(threads)
     keep_large_blocks()
     folder = hub.locate(model, progress)
+    args = weights.read_args(folder)
     tekken = Tekken.load(folder / "tekken.json")
-    voxtral = weights.load(folder, kind, where, decoder_window)
-    args = voxtral.args
     if (args.audio.sampling_rate, args.frame_samples, args.look_ahead_samples) != _GRID:
         raise CheckpointError(
             f"{folder}: hears {args.audio.sampling_rate} Hz in frames of {args.frame_samples} samples; "
@@ -52,6 +51,7 @@ def load_engine(
         )
     if len(tekken.pieces) + tekken.n_special > args.vocab_size:
         raise CheckpointError(f"{folder / 'tekken.json'}: more tokens than the model's {args.vocab_size}.")
+    voxtral = weights.load(folder, kind, where, decoder_window)
     prompt = Prompt(_BOS, tekken.pad_id, tekken.n_left_pad)
     capacity = None if slots else measure(voxtral, prompt)
     options = RunnerOptions(threads, BlankPenalty() if blank_penalty else None)
