@@ -164,7 +164,8 @@ def _run(
         raise VoxwireError(f"{engine.slots} slot(s) are too few for {options.channels} channels")
     waiting, running = list(reversed(files)), []
     while running or waiting:
-        while waiting and len(running) < at_once:
+        # Those behind a longer file wait for their turn to be told, but hold no slot.
+        while waiting and sum(not job.finished for job in running) < at_once:
             running.append(_Job(waiting.pop(), engine, options, limits, owners))
         for job in running:
             job.feed()

@@ -38,6 +38,15 @@ def test_files_come_back_in_order_however_few_the_slots(tmp_path):
     assert sorted(range(4), key=sizes.__getitem__) == sorted(range(4), key=lengths.__getitem__)
 
 
+def test_a_long_file_does_not_keep_slots_from_those_behind_it(tmp_path):
+    engine = FakeEngine(2)
+    files = [recording(tmp_path / f"{n}.wav", seconds) for n, seconds in enumerate([90, 1, 1, 1, 1, 1])]
+    told = transcribe(engine, files, EVERYTHING)
+    assert next(told).path == files[0].path
+    assert next(engine._leases) == 7  # all six have begun
+    assert [done.path for done in told] == [file.path for file in files[1:]]
+
+
 def test_a_file_is_fed_no_faster_than_the_engine_hears(tmp_path):
     engine = FakeEngine(1)
     heard(engine, [recording(tmp_path / "long.wav", 120)])
