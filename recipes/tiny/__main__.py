@@ -66,7 +66,7 @@ def train_stage(a: argparse.Namespace) -> None:
 
 def _align(a: argparse.Namespace, checkpoint: Path) -> None:
     phones = json.loads((a.out / "phones.json").read_text())
-    align.align(checkpoint, phones, a.out / "corpus" / "human")
+    align.align(checkpoint, phones, a.out / "corpus" / "human", plan.EVERY)
 
 
 def align_stage(a: argparse.Namespace) -> None:

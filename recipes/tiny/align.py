@@ -66,7 +66,7 @@ class Chain:
 
     def align(self, posteriors: np.ndarray) -> tuple[float, np.ndarray] | None:
         """Log posteriors [T, phones] -> (mean score, state of each frame); None if the audio is too short."""
-        if len(self.phones) > len(posteriors):
+        if np.count_nonzero(~self.optional) > len(posteriors):
             return None
         scores = np.ascontiguousarray(posteriors[:, self.phones])
         path = viterbi(scores, self.optional)
@@ -117,17 +117,23 @@ def load_aligner(checkpoint: Path, phones: list[str]) -> Model:
     return model.eval()
 
 
-def align(checkpoint: Path, phones: list[str], folder: Path, batch: int = 16) -> list[dict]:
-    """Gives every utterance of a corpus that aligns well its times, takes them from the others; returns the index."""
+def align(
+    checkpoint: Path, phones: list[str], folder: Path, every: dict[str, int] | None = None, batch: int = 16
+) -> list[dict]:
+    """Gives every utterance of a corpus that aligns well its times, takes them from the others; returns the index.
+
+    `every` names domains of which only every n-th utterance is wanted.
+    """
     torch.set_num_threads(1)
     model, espeak = load_aligner(checkpoint, phones), Espeak()
     phone_ids = {name: i for i, name in enumerate(phones)}
     audio, items = np.memmap(folder / "audio.i16", np.int16, "r"), corpus.read_index(folder)
     chains = []
-    for item in items:
+    for i, item in enumerate(items):
         for key in ("words", "phones", "score"):
             item.pop(key, None)
-        said = pronounce(espeak, item, set(phones))
+        wanted = i % (every or {}).get(item["domain"], 1) == 0
+        said = pronounce(espeak, item, set(phones)) if wanted else None
         if said:
             chains.append((item, Chain(said, phone_ids)))
     chains.sort(key=lambda c: c[0]["samples"])

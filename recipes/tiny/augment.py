@@ -89,10 +89,11 @@ def waveform(r: np.random.Generator, audio: np.ndarray, kinds: set[str], noises:
     """Room, background and telephone coding; `voice` draws an utterance for the babble."""
     if "reverb" in kinds and r.random() < 0.3:
         audio = reverberate(audio, noises.room(r))
-    if "noise" in kinds and r.random() < 0.7:
-        background = babble(r, len(audio), voice) if r.random() < 0.15 else noises.draw(r, len(audio))
-        level = np.sqrt(np.mean(audio**2)) * 10 ** (-r.uniform(5, 40) / 20) + 1e-5
-        audio = audio + background * level
+    if "noise" in kinds and r.random() < 0.55:
+        talking = r.random() < 0.1
+        background = babble(r, len(audio), voice) if talking else noises.draw(r, len(audio))
+        snr_db = r.uniform(15, 40) if talking else r.uniform(8, 40)
+        audio = audio + background * (np.sqrt(np.mean(audio**2)) * 10 ** (-snr_db / 20) + 1e-5)
     elif r.random() < 0.5:
         audio = audio + r.standard_normal(len(audio)).astype(np.float32) * 10 ** r.uniform(-5, -3)
     if "phone" in kinds and r.random() < 0.2:

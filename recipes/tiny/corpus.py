@@ -60,14 +60,25 @@ def merge(parts: list[Path], folder: Path) -> None:
 
 
 class Corpus:
-    """The utterances of a folder whose word times are known, to be drawn from with a weight."""
+    """The utterances of a folder whose word times are known, to be drawn from with a weight.
 
-    def __init__(self, folder: Path, weight: float = 1.0):
+    `domains` restricts it to some of its parts.
+    """
+
+    def __init__(self, folder: Path, weight: float = 1.0, domains: tuple[str, ...] = ()):
         self.audio = np.memmap(folder / "audio.i16", dtype=np.int16, mode="r")
         self.items = [x for x in read_index(folder) if x.get("words")]
+        if domains:
+            self.items = [x for x in self.items if x["domain"] in domains]
         self.weight = weight
         if not self.items:
             raise ValueError(f"no utterance of {folder} has word times: align it first")
+
+    @classmethod
+    def named(cls, root: Path, name: str, weight: float) -> "Corpus":
+        """A corpus below `root` by the name a phase gives it: FOLDER, or FOLDER:DOMAIN,DOMAIN."""
+        folder, _, domains = name.partition(":")
+        return cls(root / folder, weight, tuple(filter(None, domains.split(","))))
 
     def load(self, item: dict) -> np.ndarray:
         """float32 [samples] in [-1, 1)."""

@@ -1,6 +1,7 @@
 """espeak-ng in process: speech with the time of every phone, and the phones of a word."""
 
 import ctypes as C
+import functools
 
 import numpy as np
 
@@ -43,7 +44,7 @@ SAME_PHONE = {
     ";": "j",
 }
 
-_SYNCHRONOUS, _PHONEME_EVENTS = 2, 1 << 15 | 1
+_PHONEME_EVENTS = 1 << 15 | 1
 _RATE_EVENT, _PHONEME_EVENT = 8, 7
 _SPEED, _PITCH, _RANGE, _WORD_GAP = 1, 3, 4, 7
 
@@ -64,15 +65,20 @@ class _Event(C.Structure):
     )
 
 
+@functools.cache
+def _library() -> tuple[C.CDLL, int]:
+    """The library and its usual rate; a second initialisation in one process would hang."""
+    library = C.CDLL("libespeak-ng.so.1")
+    return library, library.espeak_Initialize(1, 0, None, _PHONEME_EVENTS)
+
+
 class Espeak:
-    """One per process: the library keeps global state. Raises OSError where espeak-ng is not installed."""
+    """Not for two threads at once: the library keeps global state. Raises OSError where it is not installed."""
 
     def __init__(self):
-        self._lib = C.CDLL("libespeak-ng.so.1")
-        self._default_rate = self._lib.espeak_Initialize(1, 0, None, _PHONEME_EVENTS)
+        self._lib, self._default_rate = _library()
         kind = C.CFUNCTYPE(C.c_int, C.POINTER(C.c_short), C.c_int, C.POINTER(_Event))
         self._callback = kind(self._receive)
-        self._lib.espeak_SetSynthCallback(self._callback)
         self._pronounced: dict[str, list[str] | None] = {}
 
     def _receive(self, wave, samples, events) -> int:
@@ -92,6 +98,7 @@ class Espeak:
     def speak(self, words: list[str], voice: str, speed=170, pitch=50, span=50, gap=0) -> Speech | None:
         """Words in lower case -> speech; None where the voice does not exist or words and phones do not fit."""
         self._audio, self._phones, self._rate = [], [], self._default_rate
+        self._lib.espeak_SetSynthCallback(self._callback)
         if self._lib.espeak_SetVoiceByName(voice.encode()):
             return None
         for parameter, value in ((_SPEED, speed), (_PITCH, pitch), (_RANGE, span), (_WORD_GAP, gap)):
@@ -122,8 +129,8 @@ class Espeak:
 
 
 def speakable(word: str) -> str:
-    """The lower-case spelling that makes a synthesiser say the word; the article is not the letter."""
-    return "ay" if word == "A" else word.lower()
+    """The lower-case spelling that makes espeak-ng say a word or, for a capital, a letter; "a" is the article."""
+    return "eigh" if word == "A" else word.lower()
 
 
 def word_ends(words: list[str], phones: list[tuple[str, float, int]]) -> list[float] | None:

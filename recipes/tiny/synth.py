@@ -30,7 +30,8 @@ class Cast:
 
     def say(self, engine: str, batch: list[Utterance]) -> Iterator[tuple[str, Speech | None]]:
         """(voice, speech) of each utterance of the batch."""
-        spoken = [[espeak.speakable(w) for w in text.split()] for _, text in batch]
+        speakable = espeak.speakable if engine == "espeak" else cmu_speakable
+        spoken = [[speakable(w) for w in text.split()] for _, text in batch]
         if engine == "festival":
             voice = self.r.choice(self.festival_voices)
             timed = [(words, self.r.uniform(0.75, 1.35)) for words in spoken]
@@ -57,6 +58,11 @@ class Cast:
         stretch = self.r.uniform(0.75, 1.35)
         pitch_hz = self.r.uniform(80, 160) if voice == "kal16" else None
         return f"flite-{voice}", self.flite.speak(words, voice, stretch, pitch_hz)
+
+
+def cmu_speakable(word: str) -> str:
+    """What espeak.speakable is, for flite and festival and the dictionary they share."""
+    return "ay" if word == "A" else word.lower()
 
 
 def resampled(speech: Speech, factor: float) -> np.ndarray | None:

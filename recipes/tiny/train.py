@@ -29,7 +29,7 @@ class Phase:
 
     name: str
     corpora: dict[str, float]
-    """folder below corpus/ -> weight in utterances"""
+    """name as in Corpus.named -> weight in utterances"""
     steps: int = 0
     minutes: float = 0
     start: str | None = None
@@ -176,7 +176,7 @@ def run(rank: int, phase: Phase, out: Path, noise: Path | None, port: int) -> No
         raise FileExistsError(f"{checkpoint} exists: remove it to train this phase again")
     if phase.start:
         trainer.restore(out / "run" / f"{phase.start}.pt")
-    corpora = [Corpus(out / "corpus" / name, weight) for name, weight in phase.corpora.items()]
+    corpora = [Corpus.named(out / "corpus", name, weight) for name, weight in phase.corpora.items()]
     noises = augment.Noises(noise)
     sequences = Sequences(
         corpora,
