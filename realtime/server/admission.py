@@ -96,12 +96,13 @@ class Seats:
         self._closed = False
 
     def open(self, delay_tokens: int) -> EngineStream | None:
-        """A stream, or None: then `retry` is called when it is worth asking again."""
+        """A stream, or None: then `retry` is called when it is worth asking again.
+
+        A place in the queue is kept until its turn: a stream for one channel says nothing about the other one.
+        """
         stream, queue = self._admission._open(self, delay_tokens), self._admission._queue
         if stream is None and self not in queue:
             queue.append(self)
-        elif stream is not None and self in queue:
-            queue.remove(self)
         return stream
 
     def release(self, stream: EngineStream) -> None:

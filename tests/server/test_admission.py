@@ -94,6 +94,24 @@ def test_the_queue_is_served_in_order_and_before_newcomers():
     assert [name for name, stream in served if stream] == ["a", "b"]
 
 
+def test_a_fresh_slot_for_one_channel_costs_the_other_no_place_in_the_queue():
+    admission = Admission(Engine(2), 10)
+    first, second = admission.admit(1), admission.admit(1)
+    held, own = first.open(6), second.open(6)
+    asked = []
+    second.retry = lambda: asked.append(second.open(6))
+    assert second.open(6) is None
+    second.release(own)
+    assert second.open(6) is not None  # the same channel, after a long silence
+    second.settle()
+    assert asked == []
+    first.release(held)
+    first.settle()
+    assert len(asked) == 1 and asked[0] is not None
+    first.settle()
+    assert len(asked) == 1
+
+
 def silent_seats(admission: Admission) -> Seats:
     """A connection that was admitted and has given its slot back since."""
     seats = admission.admit(1)
