@@ -655,11 +655,19 @@ def test_lag_may_end_the_stream_by_policy():
 
 
 def test_a_file_sent_at_once_is_no_lag():
-    async def scene():
-        async with house(max_lag_s=0.5, lag_policy="close") as running:
-            assert (await whole_stream(running, 300))[-1]["type"] == "done"
+    """Its frames are due when they would have come in real time, not when they came."""
 
-    run(scene())
+    async def scene():
+        async with house(max_lag_s=0.5, lag_policy="close") as running, running.stream() as ws:
+            running.engine.hold()
+            await ws.send(noise(300))
+            await ws.send(END)
+            [connection] = running.service._connections
+            await until(lambda: len(connection._due_s) >= 300)
+            assert connection._due_s[299] - connection._due_s[0] > 20
+            running.engine.go()
+            assert (await read_all(ws))[-1]["type"] == "done"
+            assert running.metric("lag_seconds_count") == 300
 
 
 def test_a_stream_that_needs_another_slot_waits_for_it_and_goes_on():
