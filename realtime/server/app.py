@@ -23,6 +23,7 @@ from realtime.session import SessionLimits
 log = logging.getLogger("voxwire.server")
 
 EXIT_ENGINE_FAILED = 1
+REQUEST_TIMEOUT_S = 30.0  # for a connection to bring a whole request; the library would wait for an hour
 BACKLOG_CONNECTIONS = 1024  # handshakes the kernel keeps for us while the loop is busy
 
 
@@ -116,7 +117,10 @@ class Server:
         self._engine.on_failure = lambda: self._loop.call_soon_threadsafe(self._on_engine_failure)
         self._engine.start(self.service.exchange.deliver)
         self._runner = web.AppRunner(
-            build_app(self.service), access_log=None, shutdown_timeout=FAREWELL_TIMEOUT_S
+            build_app(self.service),
+            access_log=None,
+            shutdown_timeout=FAREWELL_TIMEOUT_S,
+            keepalive_timeout=REQUEST_TIMEOUT_S,
         )
         await self._runner.setup()
         await web.SockSite(self._runner, self._listener, backlog=BACKLOG_CONNECTIONS).start()

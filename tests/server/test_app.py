@@ -10,7 +10,7 @@ import uvloop
 from websockets.exceptions import InvalidStatus
 
 from realtime.errors import ConfigError
-from realtime.server import http
+from realtime.server import app, http
 from realtime.server.app import EXIT_ENGINE_FAILED, bind
 from tests.server.fakes import audio, house, read, read_all, text_of, until
 
@@ -162,6 +162,23 @@ def test_a_dead_engine_refuses_newcomers():
             with pytest.raises(InvalidStatus) as caught:
                 await running.stream()
             assert json.loads(caught.value.response.body)["code"] == "engine_failed"
+
+    run(scene())
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET /healthz HTTP/1.1\r\nHost: "])
+def test_a_connection_that_brings_no_request_is_closed(begun, monkeypatch):
+    monkeypatch.setattr(app, "REQUEST_TIMEOUT_S", 0.1)
+
+    async def scene():
+        async with house() as running, running.stream() as ws:
+            reader, writer = await asyncio.open_connection(*running.address.split(":"))
+            writer.write(begun)
+            await asyncio.wait_for(reader.read(), 10)
+            writer.close()
+            await ws.send(audio(20))
+            await ws.send('{"type":"end"}')
+            assert (await read_all(ws))[-1]["type"] == "done"  # a stream is no such connection
 
     run(scene())
 
