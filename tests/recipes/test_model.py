@@ -3,6 +3,7 @@ import json
 import torch
 from safetensors.torch import load_file
 
+from realtime.model import weights
 from recipes.tiny import export
 from recipes.tiny.model import Model, encoder_args, params
 from recipes.tiny.tokenizer import BOS, PAD
@@ -62,3 +63,18 @@ def test_export_and_load_give_the_weights_bit_for_bit_in_half(small_model, toy, 
         assert stored[name].dtype == torch.float16
         assert torch.equal(loaded[name], w.half().float())
     assert json.loads((tmp_path / "bundle" / "params.json").read_text()) == small_model.p
+
+
+@torch.no_grad()
+def test_the_server_computes_what_was_trained(small_model, sequences, toy, tmp_path):
+    for layer in small_model.layers:
+        torch.nn.init.normal_(layer.ada_rms_norm_t_cond[2].weight, std=0.1)
+    Trainer(small_model, 0.02, 2e-3).save(tmp_path / "a.pt")
+    export.export(tmp_path / "a.pt", toy / "tekken.json", tmp_path / "bundle")
+    trained, served = export.load(tmp_path / "bundle"), weights.load(tmp_path / "bundle")
+    batch = sequences.at(0)
+    frames = trained.encode(batch.mel)
+    torch.testing.assert_close(served.encode_whole(batch.mel), frames, atol=1e-4, rtol=1e-4)
+    for delay in (3, 9):
+        logits = trained.decode(trained.adapt(frames), batch.tokens, torch.tensor([delay]))
+        torch.testing.assert_close(served(batch.mel, batch.tokens, delay), logits, atol=1e-3, rtol=1e-3)
