@@ -237,8 +237,11 @@ class Connection:
             self.fail(error)
 
     async def _watch(self) -> None:
-        """Everything that ends by the clock."""
+        """Everything that ends by the clock, and a client that left while nobody read."""
         while True:
+            if self._socket.is_lost:  # the reader may be kept from noticing, for want of credit
+                self.end(GONE)
+                return
             now = self._loop.time()
             deadlines = self._deadlines()
             for at, error in deadlines:

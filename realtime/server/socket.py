@@ -48,6 +48,11 @@ class Socket(web.WebSocketResponse):
             raw.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, SOCKET_BUFFER_BYTES)
         return writer
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether the connection is known to be gone, which receive() tells only those who call it."""
+        return self._request is not None and self._request.transport is None
+
     async def close(self, *, code: int = WSCloseCode.OK, message: bytes = b"", drain: bool = True) -> bool:
         if code in WIRE_FAULTS and self.fault is None and not self.closed:
             self.fault = int(code), WIRE_FAULTS[code]()

@@ -458,6 +458,21 @@ def test_a_peer_that_vanishes_during_the_handshake_keeps_no_seat():
     run(scene())
 
 
+def test_a_client_that_leaves_while_the_server_does_not_read_gives_everything_back():
+    async def scene():
+        async with house(max_ahead_s=1, slow_reader_s=0.1) as running:
+            running.engine.hold()
+            ws = await running.stream()
+            for _ in range(20):
+                await ws.send(audio(1))
+            [connection] = running.service._connections
+            await until(lambda: not connection._credit.is_set())
+            ws.transport.abort()
+            await running.until_all_left()
+
+    run(scene())
+
+
 def test_a_client_that_leaves_while_it_waits_for_a_second_slot_gets_none():
     async def scene():
         async with house(slots=2) as running, running.stream() as first:
