@@ -301,7 +301,7 @@ class Connection:
     def _receive(self, command: Command) -> None:
         if self._farewell is not None:
             return  # the stream is running out: what still comes in is not heard
-        if isinstance(command, Audio):
+        if isinstance(command, Audio) and command.data:
             self._count(command)
         elif isinstance(command, End):
             self._client_ended = True
