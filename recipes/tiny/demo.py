@@ -19,12 +19,12 @@ FLOOR_RMS = 1e-4
 
 
 def lines(r: random.Random) -> list[str]:
-    number, order = digits(r, 10, 10, oh=0), digits(r, 6, 6, oh=0)
+    number, account = digits(r, 10, 10, oh=0), digits(r, 6, 6, oh=0)
     return [
-        "good morning how can i help you",
-        f"hello my order number is {order}",
-        f"please call me back at {number}",
-        "thank you for calling goodbye",
+        "hello what is your phone number",
+        f"my phone number is {number}",
+        "please hold the line",
+        f"my account number is {account}",
     ]
 
 
