@@ -204,7 +204,7 @@ class ScriptedServer:
         app.router.add_get(self.mount, self._index)
         app.router.add_static(self.mount, WEB)
         app.on_response_prepare.append(self._add_policy)
-        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", port, reuse_address=True)
         await site.start()
