@@ -13,7 +13,9 @@ EVERY = {"librispeech": 3, "kathleen": 3, "speechocean762": 6}
 
 CALLS = "human:an4,fsdd,speech_commands"
 READING = "human:librispeech,kathleen,speechocean762,commonvoice,dctts_reader"
-MOSTLY_480_MS = {(6, 6): 0.75, (3, 12): 0.25}
+MIXED = {(6, 6): 0.75, (3, 12): 0.25}
+WIDER = {(6, 6): 0.45, (3, 3): 0.15, (12, 12): 0.15, (3, 12): 0.25}
+"""Delays in tokens of 80 ms; one fixed delay first, because many at once teach nothing for long."""
 
 PHASES = [
     Phase("start", {"domain": 1.0}, steps=351, aux_only_steps=100, augment=augment.LIGHT),
@@ -28,11 +30,21 @@ PHASES = [
     Phase(
         "settle",
         {"domain": 3.0, "open": 0.5, CALLS: 1.2, READING: 0.3},
-        steps=1500,
+        steps=1535,
         start="people",
         decay=1.0,
-        delays=MOSTLY_480_MS,
+        delays=MIXED,
+    ),
+    Phase(
+        "delays",
+        {"domain": 3.0, "open": 0.4, CALLS: 1.2, READING: 0.2},
+        steps=259,
+        start="settle",
+        decay=1.0,
+        delays=WIDER,
+        muon_lr=0.006,
+        adam_lr=6e-4,
     ),
 ]
-ALIGN_AFTER = ("open", "people")
+ALIGN_AFTER = ("open",)
 """Phases after which the recordings of people are aligned (again)."""
