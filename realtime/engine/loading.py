@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from realtime.engine.allocator import keep_large_blocks
+from realtime.engine import process
 from realtime.engine.capacity import measure
 from realtime.engine.engine import Engine
 from realtime.engine.runner import Runner, RunnerOptions
@@ -40,7 +40,7 @@ def load_engine(
     where, kind = _device(device), _dtype(dtype)
     if threads:
         torch.set_num_threads(threads)
-    keep_large_blocks()
+    process.prepare()
     folder = hub.locate(model, progress)
     args = weights.read_args(folder)
     tekken = Tekken.load(folder / "tekken.json")
