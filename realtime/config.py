@@ -317,7 +317,13 @@ SETTINGS = (
         None,
         "streams that can speak at once; auto measures memory and speed",
     ),
-    Setting("engine", "threads", auto(integer(1, 1024)), None, "torch threads of the one engine thread"),
+    Setting(
+        "engine",
+        "threads",
+        auto(integer(1, 1024)),
+        None,
+        "torch threads of the one engine thread; auto is half the cores",
+    ),
     Setting(
         "engine",
         "decoder_window",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,6 +39,7 @@ def load_engine(
     decoder_window: tokens of decoder memory, at most the checkpoint's. Raises CheckpointError and ConfigError.
     """
     where, kind = _device(device), _dtype(dtype)
+    threads = threads or _default_threads(where)
     if threads:
         torch.set_num_threads(threads)
     process.prepare()
@@ -80,6 +82,12 @@ def _device(name: str) -> torch.device:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError(f"device {name!r}: this torch sees no CUDA device.")
     return device
+
+
+def _default_threads(device: torch.device) -> int | None:
+    """On the CPU half of the cores: the event loop needs one as well, and a tick whose threads wait for a core that
+    somebody else has takes longer than one with fewer threads."""
+    return max(1, (os.cpu_count() or 2) // 2) if device.type == "cpu" else None
 
 
 def _dtype(name: str) -> torch.dtype | None:
