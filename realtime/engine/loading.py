@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from realtime.engine import process
+from realtime.engine.allocator import keep_large_blocks
 from realtime.engine.capacity import measure
 from realtime.engine.engine import Engine
 from realtime.engine.runner import Runner, RunnerOptions
@@ -42,7 +42,7 @@ def load_engine(
     threads = threads or _default_threads(where)
     if threads:
         torch.set_num_threads(threads)
-    process.prepare()
+    keep_large_blocks()
     folder = hub.locate(model, progress)
     args = weights.read_args(folder)
     tekken = Tekken.load(folder / "tekken.json")
@@ -56,7 +56,7 @@ def load_engine(
     voxtral = weights.load(folder, kind, where, decoder_window)
     prompt = Prompt(_BOS, tekken.pad_id, tekken.n_left_pad)
     capacity = None if slots else measure(voxtral, prompt)
-    options = RunnerOptions(threads, BlankPenalty() if blank_penalty else None)
+    options = RunnerOptions(threads, BlankPenalty() if blank_penalty else None, traced=where.type == "cpu")
     runner = Runner(voxtral, prompt, slots or capacity.slots, options)
     name = hub.display_name(model, folder)
     return Engine(runner, tekken=tekken, model_name=name, device_name=_name(where), capacity=capacity)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from realtime.engine.traced import TracedStep
 from realtime.model.args import ModelArgs
 from realtime.model.decoder import DELAYS_TOKENS
 from realtime.model.state import Rows, StreamState
@@ -20,6 +21,7 @@ _GATHER_BELOW = 0.8
 class RunnerOptions:
     threads: int | None = None  # torch threads of a tick; None keeps torch's own choice
     penalty: BlankPenalty | None = None
+    traced: bool = False  # run recorded graphs (engine/traced.py); for the CPU
 
 
 class Runner:
@@ -30,12 +32,15 @@ class Runner:
         self.options = options or RunnerOptions()
         self.frame_samples = model.args.frame_samples
         self.state = model.new_state(slots)
+        self._traced = TracedStep(model, prompt, self.options.penalty) if self.options.traced else None
         self._templates = make_templates(model, prompt, self.options.penalty)
 
     def start(self) -> None:
         """Once, in the thread that will tick."""
         if self.options.threads:
             torch.set_num_threads(self.options.threads)
+        if self._traced:
+            self._traced.warm()
 
     def reset(self, slot: int, delay_tokens: int) -> None:
         """Give a slot to a new stream: a copy of the template that has heard the left padding."""
@@ -63,7 +68,10 @@ class Runner:
 
     def _run(self, rows: Rows, frames: np.ndarray) -> tuple[list[int], list[float]]:
         batch = torch.from_numpy(frames).to(self.model.device, non_blocking=True)
-        tokens, logprobs = self.model.step(self.state, rows, batch, self.prompt, self.options.penalty)
+        if self._traced:
+            tokens, logprobs = self._traced(self.state, rows, batch)
+        else:
+            tokens, logprobs = self.model.step(self.state, rows, batch, self.prompt, self.options.penalty)
         both = torch.stack((tokens.double(), logprobs.double())).tolist()  # one copy to the host
         return [int(token) for token in both[0]], both[1]
 

@@ -7,6 +7,7 @@ positions alone.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import torch
@@ -149,6 +150,19 @@ class StreamState:
         self.delay = torch.zeros(slots, dtype=torch.int64, device=device)
         self.next_token = torch.zeros(slots, dtype=torch.int64, device=device)
         self.blank_run = torch.zeros(slots, dtype=torch.int64, device=device)
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        """All that changes in a tick."""
+        return (*(getattr(self, name) for name in self._ROWS), self.encoder.kv, self.decoder.kv)
+
+    def over(self, tensors: tuple[Tensor, ...]) -> StreamState:
+        """This state's shape over other tensors, as `tensors` gives them."""
+        twin = copy.copy(self)
+        for name, tensor in zip(self._ROWS, tensors, strict=False):
+            setattr(twin, name, tensor)
+        twin.encoder, twin.decoder = copy.copy(self.encoder), copy.copy(self.decoder)
+        twin.encoder.kv, twin.decoder.kv = tensors[-2:]
+        return twin
 
     def clear(self, slot: int, delay_tokens: int, first_token: int) -> None:
         """A stream that has heard nothing. The rings need no clearing, see above."""

@@ -96,6 +96,12 @@ class Voxtral(nn.Module):
         Frame k of a stream holds samples 1280 k + 40 … 1280 (k + 1) + 40 of its padded audio. A token that the prompt
         overrules comes out as the prompt's, with log probability 0.
         """
+        return self.tick(state, rows, frames, prompt, penalty)
+
+    def tick(
+        self, state: StreamState, rows: Rows, frames: Tensor, prompt: Prompt, penalty: BlankPenalty | None
+    ) -> tuple[Tensor, Tensor]:
+        """`step` without its inference mode, as a tracer wants it."""
         audio = self._hear(state, rows, frames)
         return self._speak(state, rows, audio, prompt, penalty)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from realtime.engine.runner import Runner
+from realtime.engine.runner import Runner, RunnerOptions
 from realtime.model import weights
 from realtime.model.mel import LogMel
 from realtime.model.state import Rows
@@ -44,10 +44,11 @@ def test_random_weights_speak_many_tokens(model, audio):
     assert len(set(alone(model, audio[0]))) > 10  # else the equalities below would compare constants
 
 
-def test_batch_equals_singles_at_any_age_delay_and_slot(model, audio):
+@pytest.mark.parametrize("traced", [False, True])
+def test_batch_equals_singles_at_any_age_delay_and_slot(model, audio, traced):
     """Three streams with different delays start at different ticks, miss ticks and end apart, in scattered slots."""
     delays, slots, starts = (6, 1, 15), (4, 0, 2), (0, 7, 31)
-    runner = Runner(model, PROMPT, slots=6)
+    runner = Runner(model, PROMPT, slots=6, options=RunnerOptions(traced=traced))
     rng = np.random.default_rng(3)
     done: list[list[int]] = [[], [], []]
     tick = 0
@@ -83,6 +84,22 @@ def test_a_crowd_changes_no_bit(model, audio):
         tokens, logprobs = runner.step(list(range(23)), np.stack([*others[:11], frame, *others[11:]]))
         heard.append((tokens[11], logprobs[11]))
     assert heard == heard_alone(model, audio[0])
+
+
+def test_recorded_graphs_change_no_bit(model, audio):
+    """Random sets of slots, contiguous, scattered and nearly full, of every size: traced = eager, state included."""
+    plain = Runner(model, PROMPT, slots=24)
+    traced = Runner(model, PROMPT, slots=24, options=RunnerOptions(traced=True))
+    for runner in (plain, traced):
+        for slot in range(24):
+            runner.reset(slot, 1 + slot % 15)
+    rng = np.random.default_rng(7)
+    for count in [1, 2, 3, 4, 5, 9, 15, 16, 17, 20, 22, 23, 24] * 2:
+        for slots in (range(count), np.sort(rng.choice(24, count, replace=False))):
+            slots = [int(slot) for slot in slots]
+            frames = np.stack([audio[slot % 3][int(rng.integers(40))] for slot in slots])
+            assert traced.step(slots, frames) == plain.step(slots, frames)
+    assert all(torch.equal(a, b) for a, b in zip(plain.state.tensors(), traced.state.tensors(), strict=True))
 
 
 def test_reused_slot_equals_fresh_slot(model, audio):
