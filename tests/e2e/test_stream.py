@@ -62,7 +62,9 @@ def finals(messages: list[dict], channel: int = 0) -> list[dict]:
     return [m for m in messages if m["type"] == "final" and m["channel"] == channel]
 
 
-@pytest.mark.skipif("VOXWIRE_MODEL" in os.environ, reason="VOXWIRE_MODEL names another model than the bundled one")
+@pytest.mark.skipif(
+    "VOXWIRE_MODEL" in os.environ, reason="VOXWIRE_MODEL names another model than the bundled one"
+)
 def test_the_bundled_model_hears_the_bundled_conversation(server):
     """Nine words in ten, in a voice it was not trained on: a broken model, or one read wrongly, writes other words."""
     said = " ".join(utterance["text"] for utterance in json.loads(SCRIPT.read_text())["utterances"])
