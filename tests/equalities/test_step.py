@@ -10,7 +10,7 @@ from realtime.engine.runner import Runner, RunnerOptions
 from realtime.model import weights
 from realtime.model.mel import LogMel
 from realtime.model.state import Rows
-from realtime.model.voxtral import Prompt
+from realtime.model.voxtral import BlankPenalty, Prompt
 from tests import checkpoints, signals
 
 PROMPT = Prompt(checkpoints.BOS, checkpoints.PAD, checkpoints.LEFT_PAD)
@@ -86,10 +86,11 @@ def test_a_crowd_changes_no_bit(model, audio):
     assert heard == heard_alone(model, audio[0])
 
 
-def test_recorded_graphs_change_no_bit(model, audio):
+@pytest.mark.parametrize("penalty", [None, BlankPenalty(after=2, slope=0.5, limit=3.0)])
+def test_recorded_graphs_change_no_bit(model, audio, penalty):
     """Random sets of slots, contiguous, scattered and nearly full, of every size: traced = eager, state included."""
-    plain = Runner(model, PROMPT, slots=24)
-    traced = Runner(model, PROMPT, slots=24, options=RunnerOptions(traced=True))
+    plain = Runner(model, PROMPT, slots=24, options=RunnerOptions(penalty=penalty))
+    traced = Runner(model, PROMPT, slots=24, options=RunnerOptions(penalty=penalty, traced=True))
     for runner in (plain, traced):
         for slot in range(24):
             runner.reset(slot, 1 + slot % 15)
