@@ -30,9 +30,13 @@ class Decoder(nn.Module):
         embedding = delay_embedding(delays, self.args.dim).to(weight.dtype)
         return torch.stack([scale(embedding) for scale in self.delay_scales], 1)
 
+    def prepare(self) -> None:
+        """Once, when the weights are on their device: the frequencies of the rotation."""
+        self.rope = Rope(self.args.head_dim, self.args.rope_theta, self.norm.weight.device)
+
     def transform(self, x: Tensor, positions: Tensor, memory, scales: Tensor) -> Tensor:
         """x [B, n, dim] at absolute positions [B, n], scales [B, layers, dim] -> logits [B, n, vocab]."""
-        rope = Rope(self.args.head_dim, self.args.rope_theta, x.device)(positions, x.dtype)
+        rope = self.rope(positions, x.dtype)
         for index, layer in enumerate(self.layers):
             x = layer(x, rope, memory.layer(index), scales[:, index, None])
         return linear(self.norm(x), self.tok_embeddings.weight)

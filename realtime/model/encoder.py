@@ -47,9 +47,13 @@ class Encoder(nn.Module):
             hidden[..., -self.conv2.tail :],
         )
 
+    def prepare(self) -> None:
+        """Once, when the weights are on their device: the frequencies of the rotation."""
+        self.rope = Rope(self.args.head_dim, self.args.rope_theta, self.norm.weight.device)
+
     def transform(self, x: Tensor, positions: Tensor, memory) -> Tensor:
         """x [B, n, dim] at absolute positions [B, n] -> [B, n, dim]."""
-        rope = Rope(self.args.head_dim, self.args.rope_theta, x.device)(positions, x.dtype)
+        rope = self.rope(positions, x.dtype)
         for index, layer in enumerate(self.layers):
             x = layer(x, rope, memory.layer(index))
         return self.norm(x)

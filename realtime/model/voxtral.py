@@ -64,8 +64,10 @@ class Voxtral(nn.Module):
         self.decoder = Decoder(args)
 
     def prepare(self) -> Voxtral:
-        """Once, after the weights are in place: the front-end and the table of delays."""
+        """Once, after the weights are in place: the front-end, the rotations and the table of delays."""
         weight = self.decoder.tok_embeddings.weight
+        self.encoder.prepare()
+        self.decoder.prepare()
         self.mel = LogMel(self.args.audio).to(weight.device)
         with torch.inference_mode():
             self.scales = self.decoder.scale_table()

@@ -43,7 +43,12 @@ def load(
     folder, device = Path(folder), torch.device(device)
     if dtype is None:
         dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
-    args, files = _open(folder)
+    args = read_args(folder)
+    files = (
+        NativeFiles([folder / NATIVE_FILE])
+        if _is_native(folder)
+        else HuggingFaceFiles(_hf_shards(folder), args)
+    )
     if decoder_window_tokens:
         window = min(decoder_window_tokens, args.decoder.sliding_window)
         args = replace(args, decoder=replace(args.decoder, sliding_window=window))
@@ -56,21 +61,21 @@ def load(
 
 
 def read_args(folder: str | Path) -> ModelArgs:
-    """The dimensions alone, without opening the weights."""
-    return _open(Path(folder))[0]
-
-
-def _open(folder: Path) -> tuple[ModelArgs, Files]:
+    """The dimensions alone, without opening the weights. Raises CheckpointError."""
+    folder = Path(folder)
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: no such folder.")
-    if (folder / "params.json").exists():
-        return from_params(folder / "params.json"), NativeFiles([folder / NATIVE_FILE])
+    if _is_native(folder):
+        return from_params(folder / "params.json")
     if (folder / "config.json").exists():
-        args = from_hf_config(folder / "config.json")
-        return args, HuggingFaceFiles(_hf_shards(folder), args)
+        return from_hf_config(folder / "config.json")
     raise CheckpointError(
         f"{folder}: neither params.json (native layout) nor config.json (Hugging Face layout) is there."
     )
+
+
+def _is_native(folder: Path) -> bool:
+    return (folder / "params.json").exists()
 
 
 def _hf_shards(folder: Path) -> list[Path]:
