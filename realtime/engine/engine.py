@@ -44,10 +44,6 @@ class Stream:
         """float32[1280] -> frames of this stream that now wait. Raises EngineFailed; a closed stream ignores it."""
         return self._engine._feed(self, frame)
 
-    @property
-    def backlog_frames(self) -> int:
-        return len(self.waiting)
-
     def close(self) -> None:
         """Give the slot back at once; frames that wait are dropped. May be called again."""
         self._engine._close(self)
