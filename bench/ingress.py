@@ -31,6 +31,7 @@ from client import protocol
 from client.protocol import Options
 from client.stream import Stream, connect
 from realtime.config import BUNDLED_MODEL
+from realtime.dialects.base import Handshake
 from realtime.dialects.native import NativeDialect
 from realtime.events import SessionOptions
 from realtime.server.conversation import Conversation
@@ -128,7 +129,8 @@ def session_us(case: Case, tekken: Tekken, messages: int) -> float:
 
 async def _session_us(case: Case, tekken: Tekken, messages: int) -> float:
     engine, dialect = FakeEngine(tekken, slots=1), NativeDialect()
-    options = dialect.parse_query(case.options.query(), SessionOptions(delay_ms=tekken.delay_ms))
+    handshake = Handshake(tuple(case.options.query().items()))
+    options = dialect.open(handshake, SessionOptions(delay_ms=tekken.delay_ms))
     session = Session(options, tekken, session_id="bench", model="fake")
     conversation = Conversation(session, _Lender(engine), lambda lease: None, lambda lease: None)
     engine.start(conversation.advance)

@@ -90,6 +90,7 @@ class _Mark:
         int | None
     )  # from this position on, pads mean that nothing is owed any more; None: wait for the last frame
     drain: _Drain
+    told: bool = False  # its final is out: the last frame closes only what was written late
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,10 +209,11 @@ class Channel:
         self._stepped = n + 1
         self._captions.read(n, step.token, step.logprob, draining=self._is_draining(n))
         if self._is_settled(n):
-            self._marks[0].due = None
+            self._marks[0].due, self._marks[0].told = None, True
             self._conclude(self._marks[0].drain)
         while self._marks and self._marks[0].last <= n:
-            self._conclude(self._marks.popleft().drain)
+            mark = self._marks.popleft()
+            self._conclude(mark.drain, only_text=mark.told)
         self._pump()
         self._rest_if_silent()
 
@@ -323,8 +325,8 @@ class Channel:
         else:
             self._marks.append(_Mark(self._framer.frames - 1, due, drain))
 
-    def _conclude(self, drain: _Drain) -> None:
-        self._captions.conclude(drain.reason, drain.at_ms)
+    def _conclude(self, drain: _Drain, only_text: bool = False) -> None:
+        self._captions.conclude(drain.reason, drain.at_ms, only_text=only_text)
         if drain.reason == "end":
             self.ended = True
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from realtime.dialects.base import Dialect, Frame, Handshake, is_empty, to_json
 from realtime.errors import BadMessage, BadOption
 from realtime.events import (
     DELAYS_MS,
@@ -160,19 +161,22 @@ _TYPES: dict[type, str] = {
 }
 
 
-class NativeDialect:
+class NativeDialect(Dialect):
     """One per connection: it remembers the options, because `configure` may give some of them only."""
 
     def __init__(self) -> None:
         self._options = SessionOptions()
 
-    def parse_query(self, query: Mapping[str, str], defaults: SessionOptions) -> SessionOptions:
+    def open(self, handshake: Handshake, defaults: SessionOptions) -> SessionOptions:
         """Options of the URL's query over `defaults`. Raises BadOption with the allowed values."""
+        query = dict(handshake.query)
+        if len(query) < len(handshake.query):
+            raise BadOption("An option is given twice.")
         given = {name: _checked(name, _kind(name).from_text(text)) for name, text in query.items()}
         self._options = _options(_flat(defaults) | given)
         return self._options
 
-    def decode(self, message: str | bytes) -> list[Command]:
+    def decode(self, message: Frame) -> list[Command]:
         """One message of the client: bytes for binary, str for text. Raises BadMessage or BadOption."""
         if not isinstance(message, str):
             return [Audio(bytes(message))]
@@ -187,14 +191,16 @@ class NativeDialect:
             raise BadMessage(f"'{kind}' has no field {_shown(next(iter(fields)))}.")
         return [_COMMANDS[kind]]
 
-    def encode(self, event: Event) -> str:
-        """One event as the text of a message."""
+    def encode(self, event: Event) -> list[Frame]:
+        """One event as one message; a final without text only where a flush asked for it."""
+        if isinstance(event, Final) and is_empty(event):
+            return []
         fields = {name: getattr(event, name) for name in event.__slots__}
         message = {"type": _TYPES[type(event)]}
         message |= {name: value for name, value in fields.items() if value is not None}
         if isinstance(event, Ready):
             message["protocol"] = PROTOCOL
-        return msgspec.json.encode(message).decode()
+        return [to_json(message)]
 
     def _configure(self, fields: dict[str, Any]) -> Configure:
         given = {name: _checked(name, value) for name, value in fields.items()}

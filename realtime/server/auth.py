@@ -1,21 +1,31 @@
 """Who may connect: API keys, and the origin of pages. Both are decided before the upgrade.
 
-A browser cannot set headers on a WebSocket, so a page offers its key as the subprotocol `key.<KEY>`, beside
-`voxwire`, which is what the server then selects.
+A browser cannot set headers on a WebSocket, so a page offers its key among the subprotocols, beside one that the
+server then selects. How it does that depends on whose SDK it uses:
+
+    voxwire, key.KEY          realtime, openai-insecure-api-key.KEY          realtime, KEY          token, KEY
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Sequence
+import secrets
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from ipaddress import ip_address
+from itertools import pairwise
+from typing import Any
 from urllib.parse import urlsplit
 
 from realtime.errors import Unauthorized, VoxwireError
 
 SUBPROTOCOL = "voxwire"
-KEY_PREFIX = "key."
+KEY_PREFIXES = ("key.", "openai-insecure-api-key.")
+KEY_FOLLOWS = ("realtime", "token", "bearer")  # names behind which the next one is the key itself
+SCHEMES = ("bearer", "token")
+MAX_MINTED = 10_000  # short-lived keys; the oldest is forgotten for the next
 
 
 class ForbiddenOrigin(VoxwireError):
@@ -26,33 +36,63 @@ class ForbiddenOrigin(VoxwireError):
     close_code = 1008
 
 
+@dataclass(frozen=True, slots=True)
+class Minted:
+    """A short-lived key for a page, and what was agreed when it was made."""
+
+    value: str
+    expires_at_s: float  # Unix time
+    grant: Any
+
+
 class Keyring:
     """The accepted keys, as digests of one length, so that a comparison takes the same time for every wrong key."""
 
-    def __init__(self, keys: Iterable[str]):
+    def __init__(self, keys: Iterable[str], now: Callable[[], float] = time.time):
         self._digests = [_digest(key) for key in keys]
+        self._minted: dict[bytes, Minted] = {}  # by digest, oldest first
+        self._now = now
 
     @property
     def open_to_all(self) -> bool:
         return not self._digests
 
-    def check(self, authorization: str, subprotocols: Sequence[str]) -> None:
-        """Raise Unauthorized unless a key is presented as bearer token or as subprotocol."""
+    def mint(self, prefix: str, ttl_s: float, grant: Any = None) -> Minted:
+        """A new key that is good for `ttl_s`, for any number of connections."""
+        minted = Minted(prefix + secrets.token_hex(24), self._now() + ttl_s, grant)
+        if len(self._minted) >= MAX_MINTED:
+            del self._minted[next(iter(self._minted))]
+        self._minted[_digest(minted.value)] = minted
+        return minted
+
+    def check(self, authorization: str, subprotocols: Sequence[str] = ()) -> Any:
+        """The grant of a minted key, else None. Raises Unauthorized unless a good key is presented."""
+        return self.check_key(_from_header(authorization) or _from_subprotocols(subprotocols))
+
+    def check_key(self, key: str) -> Any:
+        """Like `check`, for a key that came some other way."""
+        digest = _digest(key)
+        minted = self._minted.get(digest)
+        if minted is not None and minted.expires_at_s > self._now():
+            return minted.grant
         if self.open_to_all:
-            return
-        offered = _bearer(authorization) or _subprotocol_key(subprotocols)
-        if not offered:
+            return None
+        if not key:
             raise Unauthorized("An API key is needed: send it as 'Authorization: Bearer <key>'.")
-        digest = _digest(offered)
         if not any([hmac.compare_digest(digest, known) for known in self._digests]):
             raise Unauthorized("This API key is not known here.")
+        return None
 
 
-def selected_subprotocol(offered: Sequence[str]) -> str | None:
-    """The one to answer with; browsers refuse a server that selects none of those they offered."""
-    if SUBPROTOCOL in offered:
-        return SUBPROTOCOL
-    return next((name for name in offered if name.startswith(KEY_PREFIX)), None)
+def selected_subprotocol(offered: Sequence[str], spoken: Sequence[str] = ()) -> str | None:
+    """The one to answer with; browsers refuse a server that selects none of those they offered.
+
+    `spoken` are those of the dialect. A key is repeated only where nothing else was offered.
+    """
+    for name in (*spoken, SUBPROTOCOL, *KEY_FOLLOWS):
+        if name in offered:
+            return name
+    return next((name for name in offered if name.startswith(KEY_PREFIXES)), None)
 
 
 def check_origin(origin: str | None, host: str, allowed: Sequence[str], bound_to_loopback: bool) -> None:
@@ -86,11 +126,14 @@ def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
 
 
-def _bearer(authorization: str) -> str:
+def _from_header(authorization: str) -> str:
     scheme, _, key = authorization.partition(" ")
-    return key.strip() if scheme.lower() == "bearer" else ""
+    return key.strip() if scheme.lower() in SCHEMES else ""
 
 
-def _subprotocol_key(subprotocols: Sequence[str]) -> str:
-    names = (name for name in subprotocols if name.startswith(KEY_PREFIX))
-    return next(names, "").removeprefix(KEY_PREFIX)
+def _from_subprotocols(offered: Sequence[str]) -> str:
+    for name in offered:
+        for prefix in KEY_PREFIXES:
+            if name.startswith(prefix):
+                return name.removeprefix(prefix)
+    return next((key for name, key in pairwise(offered) if name.lower() in KEY_FOLLOWS), "")

@@ -11,21 +11,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from aiohttp import WSCloseCode, WSMsgType
+from aiohttp import WSCloseCode, WSMessage, WSMsgType
 
 from realtime.config import LimitsConfig
-from realtime.errors import AtCapacity, InternalError, LimitReached, SlowReader, VoxwireError
-from realtime.events import Audio, Command, Done, End, Error, Event, SessionOptions, Step, Warning_
+from realtime.dialects.base import Credentials, Dialect, Frame, HangUp, Reply, Request
+from realtime.errors import AtCapacity, InternalError, LimitReached, SlowReader, Unauthorized, VoxwireError
+from realtime.events import Audio, Command, Done, End, Error, Event, Step, Warning_
 from realtime.server.admission import Seats
 from realtime.server.conversation import Conversation
 from realtime.server.exchange import Exchange
 from realtime.server.metrics import EventClock, Metrics
 from realtime.server.outbox import Outbox
-from realtime.server.socket import Socket
 from realtime.session import Session
 
 log = logging.getLogger("voxwire.stream")
@@ -40,12 +40,17 @@ LIVE_S = 2.0  # a source that is ahead of real time by no more is live
 CLOSE_CODES = {cls.code: cls.close_code for cls in (VoxwireError, *VoxwireError.__subclasses__())}
 
 
-class Dialect(Protocol):
-    """One wire format, for one connection. Raises VoxwireError for what a client got wrong."""
+class Carrier(Protocol):
+    """A two-way connection that carries messages: a WebSocket, or a byte stream that is cut anywhere."""
 
-    def parse_query(self, query: Mapping[str, str], defaults: SessionOptions) -> SessionOptions: ...
-    def decode(self, message: str | bytes) -> list[Command]: ...
-    def encode(self, event: Event) -> str: ...
+    closed: bool
+    is_lost: bool  # known to be gone, which receive() tells only those who call it
+    close_code: int | None
+    fault: tuple[int, VoxwireError] | None  # what it closed for on its own, and with which code
+
+    async def receive(self) -> WSMessage: ...  # any type but TEXT and BINARY: the client is gone
+    async def send(self, frame: Frame) -> None: ...  # raises ConnectionError when the client is gone
+    async def close(self, *, code: int, message: bytes) -> object: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +76,9 @@ class Connection:
     def __init__(
         self,
         *,
-        socket: Socket,
+        socket: Carrier,
         dialect: Dialect,
+        authorize: Callable[[str], object],
         session: Session,
         seats: Seats,
         exchange: Exchange,
@@ -80,9 +86,13 @@ class Connection:
         limits: LimitsConfig,
         drain_timeout_s: float,
     ):
+        """`authorize(key)` raises Unauthorized; it is asked about keys that come within messages."""
         self._socket = socket
         self._dialect = dialect
+        self._authorize = authorize
+        self._authorized = not dialect.key_in_message
         self._limits = limits
+        self._idle_timeout_s = _idle_timeout_s(limits.idle_timeout_s, dialect.idle_timeout_s)
         self._drain_timeout_s = drain_timeout_s
         self._metrics = metrics
         self._loop = asyncio.get_running_loop()
@@ -185,8 +195,9 @@ class Connection:
             async with asyncio.timeout(FAREWELL_TIMEOUT_S):
                 await asyncio.wait([writer])
                 if ending.error is not None and writer.exception() is not None:  # it could not say it
-                    await self._socket.send_str(self._dialect.encode(_as_event(ending.error)))
-                await self._socket.close(code=ending.code, message=ending.reason.encode())
+                    await self._send(_as_event(ending.error))
+                code, reason = self._dialect.farewell(ending.code, ending.reason)
+                await self._socket.close(code=code, message=reason.encode())
         except (TimeoutError, ConnectionError):
             pass
         except asyncio.CancelledError:
@@ -205,13 +216,13 @@ class Connection:
             if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
                 self.end(GONE)
                 return
-            for command in self._decoded(message.data):
-                for portion in portions(command):
+            for request in self._decoded(message.data):
+                for portion in portions(request):
                     self._receive(portion)
                     self._pump()
                     await self._turn_of_others(portion)
 
-    async def _turn_of_others(self, portion: Command) -> None:
+    async def _turn_of_others(self, portion: Request) -> None:
         """Messages that are already there are read without waiting: a fast client must not hold the loop."""
         n_bytes = len(portion.data) if isinstance(portion, Audio) else 0
         self._unyielded_bytes += max(MESSAGE_BYTES, n_bytes)
@@ -225,11 +236,16 @@ class Connection:
             while (event := self._outbox.pop()) is not None:
                 self._writing_since_s = self._loop.time()
                 try:
-                    await self._socket.send_str(self._dialect.encode(event))
+                    await self._send(event)
                 except ConnectionError:
                     self.end(GONE)
                     return
                 self._writing_since_s = None
+
+    async def _send(self, event: Event | Reply) -> None:
+        frames = [event.frame] if isinstance(event, Reply) else self._dialect.encode(event)
+        for frame in frames:
+            await self._socket.send(frame)
 
     def _note_writer(self, writer: asyncio.Task) -> None:
         if not writer.cancelled() and (error := writer.exception()) is not None:
@@ -277,19 +293,19 @@ class Connection:
                 f"The connection has lasted {limits.max_session_s:g} s, the longest there is."
             )
             deadlines.append((self._started_s + limits.max_session_s, error))
-        if not limits.idle_timeout_s:
+        if not self._idle_timeout_s:
             return deadlines
         if self._waiting_since_s is not None:
             error = AtCapacity("No slot came free for this stream.")
             deadlines.append((self._waiting_since_s + limits.idle_timeout_s, error))
         if self._credit.is_set() and not self._client_ended:  # else it is the server who does not listen
-            error = LimitReached(f"No message for {limits.idle_timeout_s:g} s.")
-            deadlines.append((self._heard_s + limits.idle_timeout_s, error))
+            error = LimitReached(f"No message for {self._idle_timeout_s:g} s.")
+            deadlines.append((self._heard_s + self._idle_timeout_s, error))
         return deadlines
 
     # ------------------------------------------------------------ in
 
-    def _decoded(self, data: str | bytes) -> list[Command]:
+    def _decoded(self, data: Frame) -> list[Request]:
         try:
             return self._dialect.decode(data)
         except VoxwireError as error:
@@ -298,9 +314,23 @@ class Connection:
                 self.end(Ending(error.close_code, error.code))
             return []
 
-    def _receive(self, command: Command) -> None:
-        if self._farewell is not None:
+    def _receive(self, request: Request) -> None:
+        if self._farewell is not None or self._ended.done():
             return  # the stream is running out: what still comes in is not heard
+        match request:
+            case Credentials(key):
+                self._authorize(key)
+                self._authorized = True
+            case Reply():
+                self._say(request)
+            case HangUp(code, reason):
+                self.end(Ending(code, reason))
+            case _:
+                self._obey(request)
+
+    def _obey(self, command: Command) -> None:
+        if not self._authorized:
+            raise Unauthorized("An API key is needed before anything else.")
         if isinstance(command, Audio) and command.data:
             self._count(command)
         elif isinstance(command, End):
@@ -340,8 +370,7 @@ class Connection:
             self._clock.note(event, now, self._session.options.gate.hangover_ms / 1000)
             if isinstance(event, Done) and self._farewell is not None:
                 continue  # the client did not ask for the end; the error says what happened
-            if not self._outbox.put(event):
-                self.end(Ending.by(SlowReader("The client does not read its captions.")))
+            self._say(event)
             if isinstance(event, Error) and event.fatal:
                 self.end(Ending(CLOSE_CODES.get(event.code, WSCloseCode.INTERNAL_ERROR), event.code))
         if self._session.finished:
@@ -349,6 +378,10 @@ class Connection:
         self._count_frames(now)
         self._set_credit(now)
         self._note_wait(now)
+
+    def _say(self, event: Event | Reply) -> None:
+        if not self._outbox.put(event):
+            self.end(Ending.by(SlowReader("The client does not read its captions.")))
 
     def _count_frames(self, now: float) -> None:
         fed = self._conversation.take_fed()
@@ -410,20 +443,23 @@ class Connection:
         return self._audio_s - (self._loop.time() - self._first_audio_s)
 
     def _tell(self, error: VoxwireError) -> None:
-        event = _as_event(error)
         self._metrics.errors.labels(error.code).inc()
-        if not self._outbox.put(event):
-            self.end(Ending.by(SlowReader("The client does not read its errors.")))
+        self._say(_as_event(error))
 
 
 def _as_event(error: VoxwireError) -> Error:
     return Error(error.code, error.message, error.fatal)
 
 
-def portions(command: Command) -> Iterator[Command]:
+def portions(request: Request) -> Iterator[Request]:
     """A long `Audio` in pieces; borders mean nothing to a session."""
-    if not isinstance(command, Audio) or len(command.data) <= PORTION_BYTES:
-        yield command
+    if not isinstance(request, Audio) or len(request.data) <= PORTION_BYTES:
+        yield request
         return
-    for start in range(0, len(command.data), PORTION_BYTES):
-        yield Audio(command.data[start : start + PORTION_BYTES])
+    for start in range(0, len(request.data), PORTION_BYTES):
+        yield Audio(request.data[start : start + PORTION_BYTES])
+
+
+def _idle_timeout_s(setting_s: float, vendors_s: float | None) -> float:
+    """The dialect's timeout where it has one and there is one at all; 0 never."""
+    return setting_s if vendors_s is None or not setting_s else vendors_s

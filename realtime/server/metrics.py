@@ -18,6 +18,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from realtime.dialects.base import is_empty
 from realtime.events import FRAME_MS, Error, Event, Final, Partial, SpeechStarted, SpeechStopped
 
 disable_created_metrics()  # they would double the number of series and say nothing that a restart does not
@@ -123,8 +124,10 @@ class EventClock:
         elif isinstance(event, SpeechStopped):
             self._stopped_s[event.channel] = now_s
         elif isinstance(event, Final):
-            self._metrics.finals.labels(event.reason).inc()
             stopped_s = self._stopped_s.pop(event.channel, None)
+            if is_empty(event):
+                return
+            self._metrics.finals.labels(event.reason).inc()
             if stopped_s is not None and event.reason == "silence":
                 waited_s = now_s - stopped_s + hangover_s
                 self._metrics.final_after_speech_end_seconds.observe(waited_s)

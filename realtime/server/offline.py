@@ -127,7 +127,7 @@ class _Job:
 
     def _collect(self) -> None:
         for event in self._conversation.events():
-            if isinstance(event, Final):
+            if isinstance(event, Final) and event.text:
                 self.finals.append(event)
             elif isinstance(event, Error):
                 raise BadAudio(f"{self.audio.path}: {event.message}")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from realtime.dialects.base import Frame
 from realtime.errors import BadMessage, MessageTooLarge, VoxwireError
 from realtime.events import Error, Event
 
@@ -26,7 +27,7 @@ WIRE_FAULTS: dict[int, Callable[[], VoxwireError]] = {
 class Socket(web.WebSocketResponse):
     """The library closes for wire faults inside receive() and leaves nobody else a chance to speak: `close` speaks."""
 
-    def __init__(self, encode: Callable[[Event], str], **options):
+    def __init__(self, encode: Callable[[Event], list[Frame]], **options):
         super().__init__(
             timeout=PEER_CLOSE_TIMEOUT_S,
             compress=False,  # captions are small, and deflating costs memory per connection
@@ -47,6 +48,9 @@ class Socket(web.WebSocketResponse):
             raw.setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, SOCKET_BUFFER_BYTES)
             raw.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDBUF, SOCKET_BUFFER_BYTES)
         return writer
+
+    async def send(self, frame: Frame) -> None:
+        await (self.send_str(frame) if isinstance(frame, str) else self.send_bytes(frame))
 
     @property
     def is_lost(self) -> bool:
@@ -69,7 +73,8 @@ class Socket(web.WebSocketResponse):
         transport = self._request.transport
         try:
             async with asyncio.timeout(PEER_CLOSE_TIMEOUT_S):
-                await self.send_str(self._encode(Error(fault.code, fault.message, True)))
+                for frame in self._encode(Error(fault.code, fault.message, True)):
+                    await self.send(frame)
                 await self.send_frame(code.to_bytes(2, "big") + fault.code.encode(), WSMsgType.CLOSE)
                 if transport is not None and transport.can_write_eof():
                     transport.write_eof()

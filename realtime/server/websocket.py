@@ -9,15 +9,16 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import hdrs, web
 
-from realtime.errors import AtCapacity, BadMessage, BadOption, InternalError, Unauthorized, VoxwireError
-from realtime.events import Error, SessionOptions
+from realtime.dialects.base import Dialect, Handshake
+from realtime.errors import AtCapacity, BadMessage, InternalError, Unauthorized, VoxwireError
+from realtime.events import SessionOptions
 from realtime.server import auth
 from realtime.server.admission import Seats
-from realtime.server.connection import Connection, Dialect, Ending
+from realtime.server.connection import Carrier, Connection, Ending
 from realtime.server.socket import Socket
 from realtime.session import Session
 
@@ -47,7 +48,8 @@ class StreamEndpoint:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         dialect = self._new_dialect()
         try:
-            options = self._check(request, dialect)
+            grant = self._check(request, dialect)
+            options = dialect.open(_handshake(request, grant), self._service.default_options)
             socket = self._socket(request, dialect)
             seats = self._service.admission.admit(options.channels)
         except VoxwireError as error:
@@ -55,30 +57,35 @@ class StreamEndpoint:
         try:
             if not request.headers.get(hdrs.UPGRADE):
                 return self._refusal(UpgradeRequired("Connect with a WebSocket."), dialect)
-            return await self._serve(request, socket, dialect, options, seats)
+            await socket.prepare(request)
+            await serve(self._service, socket, dialect, options, seats, request.remote)
+            _abort_unless_closed(request, socket)
+            return socket
         finally:
             seats.close()
 
     # ------------------------------------------------------------ before the upgrade
 
-    def _check(self, request: web.Request, dialect: Dialect) -> SessionOptions:
+    def _check(self, request: web.Request, dialect: Dialect) -> Any:
+        """What was agreed with the bearer of this key, if it is a minted one."""
         service, config = self._service, self._service.config
         offered = _subprotocols(request)
         auth.check_origin(
             request.headers.get(hdrs.ORIGIN), request.host, config.server.allowed_origins, service.on_loopback
         )
-        service.keyring.check(request.headers.get(hdrs.AUTHORIZATION, ""), offered)
+        authorization = request.headers.get(hdrs.AUTHORIZATION, "")
+        later = dialect.key_in_message and not authorization
+        grant = None if later else service.keyring.check(authorization, offered)
         service.check_open()
-        if len(set(request.query)) < len(request.query):
-            raise BadOption("An option is given twice.")
-        return dialect.parse_query(dict(request.query), service.default_options)
+        return grant
 
     def _socket(self, request: web.Request, dialect: Dialect) -> Socket:
-        selected = auth.selected_subprotocol(_subprotocols(request))
+        selected = auth.selected_subprotocol(_subprotocols(request), dialect.subprotocols)
+        largest_bytes = max(self._service.config.limits.max_message_bytes, dialect.largest_message_bytes)
         socket = Socket(
             dialect.encode,
             protocols=(selected,) if selected else (),
-            max_msg_size=self._service.config.limits.max_message_bytes,
+            max_msg_size=largest_bytes,
         )
         if request.headers.get(hdrs.UPGRADE) and not socket.can_prepare(request):
             raise BadMessage("This is no WebSocket handshake of version 13.")
@@ -94,51 +101,56 @@ class StreamEndpoint:
             headers[hdrs.WWW_AUTHENTICATE] = 'Bearer realm="voxwire"'
         elif isinstance(error, UpgradeRequired):
             headers[hdrs.UPGRADE] = "websocket"
-        body = dialect.encode(Error(error.code, error.message, True))
-        return web.Response(
-            status=error.http_status, text=body, content_type="application/json", headers=headers
-        )
+        return web.json_response(dialect.refusal(error), status=error.http_status, headers=headers)
 
-    # ------------------------------------------------------------ after it
 
-    async def _serve(
-        self, request: web.Request, socket: Socket, dialect: Dialect, options: SessionOptions, seats: Seats
-    ) -> web.StreamResponse:
-        service = self._service
-        session_id = secrets.token_hex(8)
-        session = Session(
-            options,
-            service.engine.tekken,
-            session_id=session_id,
-            model=service.engine.model_name,
-            limits=service.session_limits,
-        )
+async def serve(
+    service: Service,
+    socket: Carrier,
+    dialect: Dialect,
+    options: SessionOptions,
+    seats: Seats,
+    peer: str | None,
+) -> None:
+    """One admitted client until it has left; the seats stay the caller's to close."""
+    session_id = secrets.token_hex(8)
+    session = Session(
+        options,
+        service.engine.tekken,
+        session_id=session_id,
+        model=service.engine.model_name,
+        limits=service.session_limits,
+    )
+    connection = Connection(
+        socket=socket,
+        dialect=dialect,
+        authorize=service.keyring.check_key,
+        session=session,
+        seats=seats,
+        exchange=service.exchange,
+        metrics=service.metrics,
+        limits=service.config.limits,
+        drain_timeout_s=service.config.server.drain_timeout_s,
+    )
+    log.info("session %s opened by %s: %s", session_id, peer, _summary(options))
+    ending = Ending.by(InternalError("The server failed on this stream."))
+    service.enter(connection)
+    try:
+        ending = await connection.run()
+    finally:
+        service.leave(connection)
+        code, reason = ending.code or socket.close_code or CLIENT_LEFT, ending.reason
+        if socket.fault is not None:
+            code, reason = socket.fault[0], socket.fault[1].code
+        service.metrics.closes.labels(str(int(code))).inc()
+        log.info("session %s closed: %d %s", session_id, code, reason)
 
-        await socket.prepare(request)
-        connection = Connection(
-            socket=socket,
-            dialect=dialect,
-            session=session,
-            seats=seats,
-            exchange=service.exchange,
-            metrics=service.metrics,
-            limits=service.config.limits,
-            drain_timeout_s=service.config.server.drain_timeout_s,
-        )
-        log.info("session %s opened by %s: %s", session_id, request.remote, _summary(options))
-        ending = Ending.by(InternalError("The server failed on this stream."))
-        service.enter(connection)
-        try:
-            ending = await connection.run()
-        finally:
-            service.leave(connection)
-            code, reason = ending.code or socket.close_code or CLIENT_LEFT, ending.reason
-            if socket.fault is not None:
-                code, reason = socket.fault[0], socket.fault[1].code
-            service.metrics.closes.labels(str(int(code))).inc()
-            log.info("session %s closed: %d %s", session_id, code, reason)
-        _abort_unless_closed(request, socket)
-        return socket
+
+def _handshake(request: web.Request, grant: Any) -> Handshake:
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    for secret in (hdrs.AUTHORIZATION, hdrs.COOKIE, hdrs.SEC_WEBSOCKET_PROTOCOL):
+        headers.pop(secret.lower(), None)
+    return Handshake(tuple(request.query.items()), headers, grant)
 
 
 def _subprotocols(request: web.Request) -> list[str]:

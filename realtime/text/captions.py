@@ -74,12 +74,15 @@ class Captions:
         if len(self._timeline) > 1:
             self._timeline.forget(min(self._words.unsettled_ms, self._written_ms) - LOOK_BACK_MS)
 
-    def conclude(self, reason: FinalReason, at_ms: int) -> None:
-        """All text of the utterance was read. A flush without any is answered at stream time `at_ms`."""
+    def conclude(self, reason: FinalReason, at_ms: int, *, only_text: bool = False) -> None:
+        """All text of the utterance was read. If there was none the final says so, of stream time `at_ms`; with
+        `only_text` there is no final then.
+        """
         text, settled = self._words.finish()
         self._grow(text)
         self._settle(settled)
-        self._finish(reason, at_ms)
+        if self._transcript or not only_text:
+            self._finish(reason, at_ms)
         self._blanks = 0
 
     @property
@@ -108,9 +111,7 @@ class Captions:
         )
 
     def _finish(self, reason: FinalReason, at_ms: int) -> None:
-        final = self._transcript.finish(reason, at_ms)
-        if final:
-            self._events.append(final)
+        self._events.append(self._transcript.finish(reason, at_ms))
 
     def _warn_no_text(self) -> None:
         from_ms = self._stream_ms(self._written_ms - self._blanks * FRAME_MS)

@@ -1,7 +1,8 @@
 """Words of one channel to utterances: partials that only grow, finals that lose and double nothing.
 
 An utterance is what lies between two finals. It begins with its first text; without text there is no
-utterance, no number and no final, except that a `flush` is always answered (`Transcript.finish`).
+utterance and no number, except that a `flush` is always answered. A final without text tells that speech was
+expected and none was found.
 """
 
 from __future__ import annotations
@@ -47,15 +48,13 @@ class Transcript:
         """Add words whose times are settled; their text has come through `grow`."""
         self._words += words
 
-    def finish(self, reason: FinalReason, at_ms: int) -> Final | None:
-        """Close the utterance; None without text, but a flush is answered with an empty final at `at_ms`."""
-        if not self._text and reason != "flush":
-            return None
+    def finish(self, reason: FinalReason, at_ms: int) -> Final:
+        """Close the utterance. Without text the final is empty, at `at_ms`, and has a number only if a flush asked."""
         words = tuple(self._words)
         start_ms = words[0].start_ms if words else at_ms
         end_ms = words[-1].end_ms if words else at_ms
         final = Final(self.utterance, "".join(self._text), words, start_ms, end_ms, reason, self._channel)
         self.finals_with_text += bool(words)
-        self.utterance += 1
+        self.utterance += bool(self._text) or reason == "flush"
         self._text, self._words = [], []
         return final

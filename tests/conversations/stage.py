@@ -9,6 +9,7 @@ from collections import deque
 
 import numpy as np
 
+from realtime.dialects.base import Credentials, Handshake, HangUp, Reply
 from realtime.dialects.native import NativeDialect
 from realtime.errors import VoxwireError
 from realtime.events import Error, SessionOptions, Step
@@ -131,11 +132,24 @@ class ScriptLease:
 class Stage:
     """One client. `send` gives a message to the dialect and lets the engine finish; `told` is what the client got."""
 
-    def __init__(self, engine, query=None, limits=None, defaults=None, batch=1, lazy=False):
+    def __init__(
+        self,
+        engine,
+        query=None,
+        limits=None,
+        defaults=None,
+        batch=1,
+        lazy=False,
+        dialect=None,
+        headers=None,
+    ):
         """`batch` steps reach the session at once. A `lazy` engine works only when `run` is called."""
         self.engine, self.batch, self.lazy = engine, batch, lazy
-        self.dialect = NativeDialect()
-        options = self.dialect.parse_query(query or {}, defaults or SessionOptions())
+        self.dialect = dialect or NativeDialect()
+        pairs = query.items() if isinstance(query, dict) else map(tuple, query or ())
+        handshake = Handshake(tuple(pairs), headers or {})
+        options = self.dialect.open(handshake, defaults or SessionOptions())
+        self.keys = []  # presented within messages
         self.session = Session(
             options, engine.tekken, session_id="s1", model="echo", limits=limits or SessionLimits()
         )
@@ -149,14 +163,27 @@ class Stage:
         for message in messages:
             text = json.dumps(message) if isinstance(message, dict) else message
             try:
-                for command in self.dialect.decode(text):
-                    self.session.receive(command)
+                for request in self.dialect.decode(text):
+                    self.receive(request)
             except VoxwireError as error:
-                self.told.append(
-                    json.loads(self.dialect.encode(Error(error.code, error.message, error.fatal)))
-                )
+                self.tell(self.dialect.encode(Error(error.code, error.message, error.fatal)))
             self.settle()
         return self.told[seen:]
+
+    def receive(self, request):
+        match request:
+            case Reply(frame):
+                self.tell([frame])
+            case Credentials(key):
+                self.keys.append(key)
+            case HangUp(code, reason):
+                self.told.append({"hang_up": [code, reason]})
+            case _:
+                self.session.receive(request)
+                self.carry_out()
+
+    def tell(self, frames):
+        self.told += map(readable, frames)
 
     def settle(self):
         self.carry_out()
@@ -184,7 +211,8 @@ class Stage:
         while effects := self.session.effects():
             for effect in effects:
                 self.obey(effect)
-        self.told += [json.loads(self.dialect.encode(event)) for event in self.session.events()]
+        for event in self.session.events():
+            self.tell(self.dialect.encode(event))
 
     def obey(self, effect):
         match effect:
@@ -210,6 +238,16 @@ class Stage:
     @property
     def text(self):
         return " ".join(final["text"] for final in self.of("final"))
+
+
+def readable(frame):
+    """A frame as a golden conversation shows it: JSON as it is, other text as text, bytes in hexadecimal."""
+    if isinstance(frame, bytes):
+        return {"bytes": frame.hex()}
+    try:
+        return json.loads(frame)
+    except ValueError:
+        return {"text": frame}
 
 
 def voice(ms, pitch_hz=120):

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.conversations.play import play, read, told
+from tests.conversations.play import form_of, play, read, told
 
 GOLDEN = sorted(Path(__file__).parent.glob("*.jsonl"))
+DIALECTS = sorted(Path(__file__).parent.glob("*/*.jsonl"))
 # Without a slot, how much is dropped at once depends on how the audio came.
 ANY_SHAPE = [path for path in GOLDEN if path.stem != "no_slot"]
 
@@ -39,6 +40,14 @@ def test_as_recorded(path, tekken):
     ]
     flat = [{"told": plain(line["told"])} if "told" in line else line for line in lines]
     assert [{"told": plain(line["told"])} if "told" in line else line for line in played] == flat
+
+
+@pytest.mark.parametrize("path", DIALECTS, ids=[f"{path.parent.name}/{path.stem}" for path in DIALECTS])
+def test_as_recorded_in_a_dialect(path, tekken):
+    lines = read(path)
+    played = play(lines, tekken, form=form_of(path))
+    assert told(played) == [line["told"] for line in lines if "told" in line]
+    assert told(played), "a golden conversation without answers"
 
 
 @pytest.mark.parametrize("chunk_bytes", [333, 640, 20_000])

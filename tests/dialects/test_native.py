@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from realtime.dialects.base import Handshake
 from realtime.dialects.native import OPTIONS, NativeDialect
 from realtime.errors import BadMessage, BadOption
 from realtime.events import (
@@ -26,12 +27,12 @@ from realtime.events import (
 
 
 def parsed(**query):
-    return NativeDialect().parse_query(query, SessionOptions())
+    return NativeDialect().open(Handshake(tuple(query.items())), SessionOptions())
 
 
 def test_no_query_is_the_servers_defaults():
     defaults = SessionOptions(delay_ms=960, gate=GateOptions(hangover_ms=900))
-    assert NativeDialect().parse_query({}, defaults) == defaults
+    assert NativeDialect().open(Handshake(), defaults) == defaults
 
 
 def test_every_option_of_the_query():
@@ -103,7 +104,7 @@ def test_binary_is_audio_and_text_is_commands():
 
 def test_configure_gives_some_options_over_those_before():
     dialect = NativeDialect()
-    dialect.parse_query({"channels": "2", "delay_ms": "240"}, SessionOptions())
+    dialect.open(Handshake((("channels", "2"), ("delay_ms", "240"))), SessionOptions())
     [first] = dialect.decode('{"type": "configure", "delay_ms": 960, "vad": "off"}')
     assert first == Configure(SessionOptions(channels=2, delay_ms=960, gate=GateOptions(enabled=False)))
     [second] = dialect.decode('{"type": "configure", "interim": false}')
@@ -244,6 +245,6 @@ WORDS = (Word("hé", 10, 20, 0.5), Word("there", 20, 40, 1.0))
     ids=lambda part: type(part).__name__ if not isinstance(part, dict) else "",
 )
 def test_messages_of_the_server(event, message):
-    text = NativeDialect().encode(event)
+    [text] = NativeDialect().encode(event)
     assert json.loads(text) == message
     assert list(json.loads(text)) == list(message), "fields in the order of the documentation"

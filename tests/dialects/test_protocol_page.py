@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from realtime import errors, events
+from realtime.dialects.base import Handshake
 from realtime.dialects.native import _TYPES, OPTIONS, NativeDialect
 from realtime.events import SessionOptions
 
@@ -63,7 +64,7 @@ def test_defaults_are_those_of_the_options():
     )
     query = {name: text.strip("`") for name, text in rows.items()}
     assert query.keys() == OPTIONS.keys()
-    assert NativeDialect().parse_query(query, SessionOptions()) == SessionOptions()
+    assert NativeDialect().open(Handshake(tuple(query.items())), SessionOptions()) == SessionOptions()
 
 
 @pytest.mark.parametrize("text", examples())

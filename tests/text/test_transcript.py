@@ -20,12 +20,12 @@ def test_partials_grow_and_the_final_is_the_last_of_them():
 
 def test_numbers_count_utterances_with_a_final():
     transcript = Transcript(0, 30_000)
-    assert transcript.finish("silence", 100) is None
+    assert transcript.finish("silence", 100) == Final(0, "", (), 100, 100, "silence", 0)
     transcript.grow(" one", 0, 80)
     transcript.settle([word("one", 0, 80)])
     assert transcript.finish("end", 100).utterance == 0
     assert transcript.finish("flush", 700) == Final(1, "", (), 700, 700, "flush", 0)
-    assert transcript.finish("end", 800) is None
+    assert transcript.finish("end", 800).utterance == 2
     assert (transcript.utterance, transcript.finals_with_text) == (2, 1)
 
 

@@ -1,0 +1,103 @@
+"""What every wire format is: a translator between one client's messages and the session's commands and events.
+
+A dialect decides nothing about speech. It belongs to one connection, is called from one thread, and does no I/O: what
+it has to say on its own goes out as `Reply`, in order with what the session says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from realtime.errors import VoxwireError
+from realtime.events import Command, Event, SessionOptions
+
+Frame = str | bytes
+"""One message: text or binary. On a plain byte stream its bytes are simply written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handshake:
+    """What a client said when it connected."""
+
+    query: tuple[tuple[str, str], ...] = ()  # in order; names may repeat
+    headers: Mapping[str, str] = field(default_factory=dict)  # names in lower case, no credentials among them
+    grant: Any = None  # what was agreed when the client's short-lived key was made
+
+    def last(self, name: str, default: str = "") -> str:
+        """The last value of a query parameter."""
+        return dict(self.query).get(name, default)
+
+    def every(self, name: str) -> list[str]:
+        """All values of a query parameter."""
+        return [value for key, value in self.query if key == name]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Answer the client: goes out behind everything that the session has said so far."""
+
+    frame: Frame
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A key that came within a message. Nothing else is obeyed before one was accepted."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class HangUp:
+    """Close the connection, when everything said so far has been sent."""
+
+    code: int = 1000
+    reason: str = ""
+
+
+Request = Command | Reply | Credentials | HangUp
+
+
+class Dialect:
+    """One wire format, for one connection. Methods raise VoxwireError for what a client got wrong."""
+
+    subprotocols: tuple[str, ...] = ()
+    """Offered names that are no keys: the first of them that the client knows is selected."""
+    largest_message_bytes = 0
+    """What the vendor promises to take; the server's own limit where that is larger."""
+    idle_timeout_s: float | None = None
+    """Where the vendor's clients expect to be cut off sooner or later than the server's setting says."""
+    key_in_message = False
+    """Whether clients that cannot set headers send their key in a message (`Credentials`)."""
+
+    def open(self, handshake: Handshake, defaults: SessionOptions) -> SessionOptions:
+        """Options of the stream as far as the handshake decides them."""
+        return defaults
+
+    def decode(self, message: Frame) -> list[Request]:
+        """One message of the client: bytes for binary, str for text."""
+        raise NotImplementedError
+
+    def encode(self, event: Event) -> list[Frame]:
+        """What the client is told of an event, which may be nothing. Called in the order of events."""
+        raise NotImplementedError
+
+    def refusal(self, error: VoxwireError) -> dict[str, Any]:
+        """Body of the HTTP answer when the connection is refused before the upgrade."""
+        return {"type": "error", "code": error.code, "message": error.message, "fatal": True}
+
+    def farewell(self, code: int, reason: str) -> tuple[int, str]:
+        """Close code and reason in the vendor's terms. `reason` is an error's code, or empty after a good end."""
+        return code, reason
+
+
+def to_json(message: Any) -> str:
+    return msgspec.json.encode(message).decode()
+
+
+def is_empty(event: Any) -> bool:
+    """Whether a final says that the gate had opened on something that was no word."""
+    return not event.text and event.reason != "flush"
