@@ -6,26 +6,32 @@ by channel. WER is substitutions + deletions + insertions over the words of the 
 bench/normalise.py, aligned by jiwer. The interval is a bootstrap over clips (2,000 rounds, fixed seed), 95 %; a
 group of one clip has none. `empty` counts clips with words but without any transcript. Two channels count as two
 clips. Other languages are listed and count in no total.
+
+`words/min` is how fast they speak, by the reference. `real time` is the audio of a group over the time from the first
+byte of a clip to its last final, clips in flight beside it included. With --live clips are sent as they were spoken,
+and `final ms` is what a speaker waits for: from the last byte of a clip to its last final, median and 95th percentile.
+--peer adds what somebody could install instead, on the same files in the same run, offline.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
 import jiwer
 
-from bench import load, server, speech, stats
+from bench import load, server, speech, sphinx, stats
 from bench.normalise import normalise
 from bench.report import BenchError, Report, progress
 from bench.server import Server
 from bench.speech import Row
 from client.errors import BadInput, ClientError
 from client.files import FileSource
-from client.pacing import NoPace
+from client.pacing import NoPace, Pacer
 from client.protocol import Final, Options
 from client.stream import Stream, connect
 
@@ -46,6 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--show", type=int, default=0, metavar="N", help="print N transcripts a group to stderr"
     )
+    parser.add_argument("--live", action="store_true", help="send clips as fast as they were spoken")
+    parser.add_argument("--peer", choices=("pocketsphinx",), help="transcribe the clips with it as well")
     server.add_arguments(parser)
 
 
@@ -55,20 +63,25 @@ def run(options: argparse.Namespace) -> Report:
         raise BenchError("there are no recordings: give --speech FOLDER or set VOXWIRE_SPEECH")
     clips = chosen(speech.manifest(place), options.groups, options.limit)
     delays = _delays(options.delay_ms)
-    by_delay: dict[str, list[Scored]] = {}
+    peer = sphinx.name() if options.peer else None  # before the work is done
+    by_name: dict[str, list[Scored]] = {}
     with Server(server.flags(options, slots=2 * options.at_once)) as served:
         for delay_ms in delays:
             asked = Options(delay_ms=delay_ms, vad=options.vad == "on", interim=False)
-            run_ = _Run(served.url, asked, options.at_once)
+            run_ = _Run(served.url, asked, options.at_once, options.live)
             scored = load.run_loop(run_.all(clips))
-            by_delay[f"{run_.delay_ms} ms"] = scored
+            by_name[f"{run_.delay_ms} ms"] = scored
             _show(scored, options.show)
-        report = table(by_delay)
+        if peer:
+            by_name[peer] = _peer(clips)
+        report = table(by_name, options.live)
         report.setting = {
             "model": served.ready()["model"],
             "recordings": place.name,
             "clips": len(clips),
             "vad": options.vad,
+            "pace": "live" if options.live else "as fast as the server reads",
+            "at once": options.at_once,
             "normalisation": "lower case, no punctuation, numbers spelled out",
         }
     return report
@@ -107,8 +120,9 @@ def _show(scored: Sequence[Scored], count: int) -> None:
 class _Run:
     """All clips at one delay."""
 
-    def __init__(self, url: str, options: Options, at_once: int):
+    def __init__(self, url: str, options: Options, at_once: int, live: bool):
         self.delay_ms = 0
+        self._new_pacer = Pacer if live else NoPace
         self._url, self._options = url, options
         self._seats = asyncio.Semaphore(at_once)
         self._done = 0
@@ -133,37 +147,68 @@ class _Run:
         self._done += 1
         if self._done % 50 == 0 or self._done == total:
             progress(f"{self._done} of {total} clips at {self.delay_ms} ms")
-        return [score(row.group, text, words) for text, words in zip(row.texts, heard, strict=True)]
+        return [
+            replace(score(row.group, text, words), time=heard.time)
+            for text, words in zip(row.texts, heard.texts, strict=True)
+        ]
 
-    async def _stream(self, row: Row) -> list[str]:
-        """The transcript of each channel."""
-        source = FileSource(row.path, channels=len(row.texts), pacer=NoPace())
+    async def _stream(self, row: Row) -> Heard:
+        source = FileSource(row.path, channels=len(row.texts), pacer=self._new_pacer())
         options = replace(self._options, sample_rate=source.sample_rate, channels=source.channels)
         heard: list[list[str]] = [[] for _ in row.texts]
         try:
             async with await connect(self._url, options, ping_interval_s=None) as stream:
+                began_s = last_s = time.monotonic()
                 sender = asyncio.create_task(_send(stream, source))
                 try:
                     async for event in stream.events():
                         if isinstance(event, Final):
                             heard[event.channel].append(event.text.strip())
+                            last_s = time.monotonic()
                         elif hasattr(event, "delay_ms"):
                             self.delay_ms = event.delay_ms
+                    sent_s = await sender
                 finally:
                     sender.cancel()
                     await asyncio.gather(sender, return_exceptions=True)
         finally:
             source.close()
-        return [" ".join(texts) for texts in heard]
+        took = Time(source.duration_ms / 1000, last_s - began_s, max(0.0, last_s - sent_s))
+        return Heard([" ".join(texts) for texts in heard], took)
 
 
-async def _send(stream: Stream, source: FileSource) -> None:
+async def _send(stream: Stream, source: FileSource) -> float:
+    """When the last byte was sent."""
     while (chunk := await source.read()) is not None:
         await stream.send(chunk.data)
+    sent_s = time.monotonic()
     await stream.end()
+    return sent_s
+
+
+def _peer(clips: Sequence[Row]) -> list[Scored]:
+    said = [(row.group, text) for row in clips for text in row.texts]
+    return [score(*one, heard) for one, heard in zip(said, sphinx.transcripts(clips), strict=True)]
 
 
 # ---------------------------------------------------------------- scoring
+
+
+@dataclass(frozen=True, slots=True)
+class Time:
+    """Of one clip: its length, from its first byte to its last final, and from its last byte to that."""
+
+    audio_s: float
+    wall_s: float
+    final_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The transcript of each channel, and the time it took."""
+
+    texts: list[str]
+    time: Time
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +222,7 @@ class Scored:
     substitutions: int
     deletions: int
     insertions: int
+    time: Time | None = None  # unknown of a peer
 
     @property
     def errors(self) -> int:
@@ -200,35 +246,62 @@ def score(group: str, reference: str, heard: str) -> Scored:
     )
 
 
-def table(by_delay: dict[str, list[Scored]]) -> Report:
-    """A row per group and one for all; for every delay the rate with its interval and the kinds of errors."""
-    columns = ["group", "clips", "words"]
-    for name in by_delay:
-        columns += [f"WER % at {name}", "95 %", "sub", "del", "ins", "empty"]
-    first = next(iter(by_delay.values()))
+def table(by_name: dict[str, list[Scored]], live: bool = False) -> Report:
+    """A row per group and one for all; for every delay and peer the rate with its interval and the kinds of errors."""
+    columns = ["group", "clips", "words", "words/min"]
+    for name, scored in by_name.items():
+        columns += [
+            f"WER % at {name}" if scored[0].time else f"WER % {name}",
+            "95 %",
+            "sub",
+            "del",
+            "ins",
+            "empty",
+        ]
+        if scored[0].time:
+            columns += ["final ms", "p95"] if live else ["real time"]
+    first = next(iter(by_name.values()))
     groups = sorted({item.group for item in first})
     counted = [group for group in groups if group != speech.NOT_ENGLISH]
-    rows = [_row(group, [group], by_delay) for group in groups]
+    rows = [_row(group, [group], by_name, live) for group in groups]
     if len(counted) > 1:
-        rows.append(_row(ALL, counted, by_delay))
+        rows.append(_row(ALL, counted, by_name, live))
     report = Report("Word error rate", columns, rows)
     if speech.NOT_ENGLISH in groups:
         report.notes.append(f"{speech.NOT_ENGLISH} counts in no total.")
     return report
 
 
-def _row(name: str, groups: Sequence[str], by_delay: dict[str, list[Scored]]) -> list:
-    chosen_ = [[item for item in scored if item.group in groups] for scored in by_delay.values()]
-    row: list = [name, len(chosen_[0]), sum(item.words for item in chosen_[0])]
+def _row(name: str, groups: Sequence[str], by_name: dict[str, list[Scored]], live: bool) -> list:
+    chosen_ = [[item for item in scored if item.group in groups] for scored in by_name.values()]
+    words = sum(item.words for item in chosen_[0])
+    row: list = [name, len(chosen_[0]), words, _words_per_min(chosen_[0])]
     for items in chosen_:
-        errors, words = [item.errors for item in items], [item.words for item in items]
-        low, high = stats.bootstrap_ratio(errors, words)
-        row += [
-            100 * sum(errors) / sum(words) if sum(words) else None,
-            f"{100 * low:.1f}-{100 * high:.1f}" if low == low else "–",
-            sum(item.substitutions for item in items),
-            sum(item.deletions for item in items),
-            sum(item.insertions for item in items),
-            sum(1 for item in items if item.words and not item.heard),
-        ]
+        row += _errors(items)
+        times = [item.time for item in items if item.time]
+        if times and live:
+            waits = stats.spread([1000 * time.final_s for time in times])
+            row += [waits.p50, waits.p95]
+        elif times:
+            row.append(sum(time.audio_s for time in times) / sum(time.wall_s for time in times))
     return row
+
+
+def _words_per_min(items: Sequence[Scored]) -> float | None:
+    timed = [item for item in items if item.time]
+    return (
+        60 * sum(item.words for item in timed) / sum(item.time.audio_s for item in timed) if timed else None
+    )
+
+
+def _errors(items: Sequence[Scored]) -> list:
+    errors, words = [item.errors for item in items], [item.words for item in items]
+    low, high = stats.bootstrap_ratio(errors, words)
+    return [
+        100 * sum(errors) / sum(words) if sum(words) else None,
+        f"{100 * low:.1f}-{100 * high:.1f}" if low == low else "–",
+        sum(item.substitutions for item in items),
+        sum(item.deletions for item in items),
+        sum(item.insertions for item in items),
+        sum(1 for item in items if item.words and not item.heard),
+    ]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bench.report import BenchError
 from bench.speech import Row
-from bench.wer import chosen, score, table
+from bench.wer import Time, chosen, score, table
 
 
 def column(report, name: str) -> list:
@@ -37,7 +39,7 @@ def test_other_languages_are_listed_but_not_counted():
         score("names", "anna", ""),
         score("other_lang", "guten morgen", "good night more gain"),
     ]
-    report = table({"480 ms": scored})
+    report = table({"480 ms": [replace(item, time=Time(1.0, 1.0, 0.1)) for item in scored]})
     assert column(report, "group") == ["digits", "names", "other_lang", "all"]
     assert column(report, "words") == [6, 1, 2, 7]
     assert column(report, "WER % at 480 ms") == [
@@ -51,10 +53,22 @@ def test_other_languages_are_listed_but_not_counted():
 
 
 def test_a_column_group_per_delay():
-    report = table({"240 ms": [score("g", "one", "two")], "960 ms": [score("g", "one", "one")]})
+    timed = [replace(score("g", "one", heard), time=Time(3.0, 1.5, 0.25)) for heard in ("two", "one")]
+    report = table({"240 ms": timed[:1], "960 ms": timed[1:], "somebody 1.0": [score("g", "one", "")]})
     assert column(report, "WER % at 240 ms") == [100]
     assert column(report, "WER % at 960 ms") == [0]
+    assert column(report, "WER % somebody 1.0") == [100]
     assert column(report, "group") == ["g"]
+    assert column(report, "words/min") == [20]
+    assert column(report, "real time") == [2]
+    assert list(report.columns).count("real time") == 2, "of a peer nothing is timed"
+
+
+def test_live_clips_tell_what_a_speaker_waits_for():
+    scored = [replace(score("g", "one", "one"), time=Time(1.0, 1.2, wait_s)) for wait_s in (0.1, 0.2, 0.9)]
+    report = table({"480 ms": scored}, live=True)
+    assert column(report, "final ms") == [200]
+    assert "real time" not in report.columns
 
 
 def test_clips_are_chosen_by_group_and_number(tmp_path):
