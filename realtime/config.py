@@ -31,6 +31,8 @@ class ServerConfig:
     port: int
     allowed_origins: tuple[str, ...]
     drain_timeout_s: float
+    wyoming_port: int
+    audiosocket_port: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ class AuthConfig:
     """Never printed: `repr` hides the keys."""
 
     api_keys: tuple[str, ...] = field(repr=False)
+    tcp_without_keys: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,6 +298,20 @@ SETTINGS = (
         "server", "drain_timeout_s", seconds(), 15.0, "time that SIGTERM leaves open streams for their finals"
     ),
     Setting(
+        "server",
+        "wyoming_port",
+        integer(0, 65535),
+        0,
+        "TCP port for Home Assistant (Wyoming), often 10300; 0 none",
+    ),
+    Setting(
+        "server",
+        "audiosocket_port",
+        integer(0, 65535),
+        0,
+        "TCP port for Asterisk's AudioSocket, often 9092; 0 none",
+    ),
+    Setting(
         "engine",
         "model",
         text(),
@@ -382,6 +399,13 @@ SETTINGS = (
         "",
         "file with one key per line, # for comments",
         shown_default="none",
+    ),
+    Setting(
+        "auth",
+        "tcp_without_keys",
+        switch(),
+        False,
+        "whether a server with keys may open its TCP ports, which know none, to its network",
     ),
     Setting(
         "log",
@@ -492,7 +516,7 @@ def _tree(values: dict[tuple[str, str], Any]) -> Config:
         engine=_section(EngineConfig, sections["engine"]),
         session=_section(SessionConfig, sections["session"]),
         limits=_section(LimitsConfig, sections["limits"]),
-        auth=AuthConfig(api_keys=_all_keys(**sections["auth"])),
+        auth=_auth(**sections["auth"]),
         log=_section(LogConfig, sections["log"]),
     )
 
@@ -501,6 +525,10 @@ def _section(cls: type, values: dict[str, Any]) -> Any:
     missing = [f.name for f in fields(cls) if f.name not in values and f.default is MISSING]
     assert not missing, f"SETTINGS lacks {missing}"
     return cls(**values)
+
+
+def _auth(api_keys: tuple[str, ...], api_keys_file: str, tcp_without_keys: bool) -> AuthConfig:
+    return AuthConfig(_all_keys(api_keys, api_keys_file), tcp_without_keys)
 
 
 def _all_keys(api_keys: tuple[str, ...], api_keys_file: str) -> tuple[str, ...]:

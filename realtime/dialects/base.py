@@ -78,7 +78,10 @@ class Dialect:
         return defaults
 
     def decode(self, message: Frame) -> list[Request]:
-        """One message of the client: bytes for binary, str for text."""
+        """One message of the client: bytes for binary, str for text.
+
+        A plain byte stream comes cut anywhere, and as an empty message when the client will send no more.
+        """
         raise NotImplementedError
 
     def encode(self, event: Event) -> list[Frame]:
