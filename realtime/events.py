@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-ENCODINGS = ("pcm_s16le", "pcm_f32le", "mulaw", "alaw")
+SAMPLE_BYTES = {"pcm_s16le": 2, "pcm_s32le": 4, "pcm_f16le": 2, "pcm_f32le": 4, "mulaw": 1, "alaw": 1}
+ENCODINGS = tuple(SAMPLE_BYTES)
 FRAME_MS = 80
 DELAYS_MS = (*range(80, 1201, 80), 2400)
 

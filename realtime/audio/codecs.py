@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from realtime.errors import BadAudio, BadOption
-from realtime.events import ENCODINGS
+from realtime.events import ENCODINGS, SAMPLE_BYTES
 
 MAX_CHANNELS = 2
 
@@ -22,8 +22,8 @@ class Decoder:
     def __init__(self, encoding: str, channels: int):
         self.encoding = encoding
         self.channels = channels
-        sample_bytes, self._to_float = _FORMATS[encoding]
-        self._step_bytes = sample_bytes * channels  # one sample of every channel
+        self._to_float = _TO_FLOAT[encoding]
+        self._step_bytes = SAMPLE_BYTES[encoding] * channels  # one sample of every channel
         self._rest = b""  # shorter than _step_bytes
 
     def push(self, data: bytes | bytearray | memoryview) -> np.ndarray:
@@ -51,7 +51,7 @@ class Decoder:
 
 def decoder(encoding: str, channels: int = 1) -> Decoder:
     """A decoder of `encoding` with 1 or 2 channels. Raises BadOption for what is not offered."""
-    if encoding not in _FORMATS:
+    if encoding not in ENCODINGS:
         raise BadOption(f"encoding must be one of {', '.join(ENCODINGS)}; got {encoding!r}.")
     if channels not in range(1, MAX_CHANNELS + 1):
         raise BadOption(f"channels must be 1 or {MAX_CHANNELS}; got {channels!r}.")
@@ -62,9 +62,20 @@ def _from_s16le(data: bytes) -> np.ndarray:
     return np.frombuffer(data, "<i2") * np.float32(1 / 32768)
 
 
+def _from_s32le(data: bytes) -> np.ndarray:
+    return np.frombuffer(data, "<i4").astype(np.float32) * np.float32(2**-31)
+
+
+def _from_f16le(data: bytes) -> np.ndarray:
+    return _tame(np.frombuffer(data, "<f2").astype(np.float32))
+
+
 def _from_f32le(data: bytes) -> np.ndarray:
-    # One NaN would stay in the rings of the model for the rest of the lease.
-    samples = np.frombuffer(data, "<f4").astype(np.float32)
+    return _tame(np.frombuffer(data, "<f4").astype(np.float32))
+
+
+def _tame(samples: np.ndarray) -> np.ndarray:
+    """In place. One NaN would stay in the rings of the model for the rest of the lease."""
     np.nan_to_num(samples, copy=False, nan=0.0, posinf=1.0, neginf=-1.0)
     return np.clip(samples, -1.0, 1.0, out=samples)
 
@@ -95,10 +106,12 @@ def _by_table(table: np.ndarray) -> Callable[[bytes], np.ndarray]:
     return lambda data: table[np.frombuffer(data, np.uint8)]
 
 
-# encoding: (bytes of a sample, interleaved bytes → float32)
-_FORMATS: dict[str, tuple[int, Callable[[bytes], np.ndarray]]] = {
-    "pcm_s16le": (2, _from_s16le),
-    "pcm_f32le": (4, _from_f32le),
-    "mulaw": (1, _by_table(_mulaw_table())),
-    "alaw": (1, _by_table(_alaw_table())),
+# encoding: interleaved bytes of whole samples → float32
+_TO_FLOAT: dict[str, Callable[[bytes], np.ndarray]] = {
+    "pcm_s16le": _from_s16le,
+    "pcm_s32le": _from_s32le,
+    "pcm_f16le": _from_f16le,
+    "pcm_f32le": _from_f32le,
+    "mulaw": _by_table(_mulaw_table()),
+    "alaw": _by_table(_alaw_table()),
 }

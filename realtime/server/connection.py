@@ -20,7 +20,7 @@ from aiohttp import WSCloseCode, WSMessage, WSMsgType
 from realtime.config import LimitsConfig
 from realtime.dialects.base import Credentials, Dialect, Frame, HangUp, Reply, Request
 from realtime.errors import AtCapacity, InternalError, LimitReached, SlowReader, Unauthorized, VoxwireError
-from realtime.events import Audio, Command, Done, End, Error, Event, Step, Warning_
+from realtime.events import SAMPLE_BYTES, Audio, Command, Done, End, Error, Event, Step, Warning_
 from realtime.server.admission import Seats
 from realtime.server.conversation import Conversation
 from realtime.server.exchange import Exchange
@@ -32,7 +32,6 @@ log = logging.getLogger("voxwire.stream")
 
 FAREWELL_TIMEOUT_S = 5.0  # for everything after the decision to end
 WATCH_INTERVAL_S = 5.0  # how late a deadline that arose meanwhile may be noticed
-SAMPLE_BYTES = {"pcm_s16le": 2, "pcm_f32le": 4, "mulaw": 1, "alaw": 1}
 PORTION_BYTES = 64 * 1024  # of audio handled at once: a few milliseconds of the loop
 MESSAGE_BYTES = 2 * 1024  # as much work as the smallest message
 NEVER_S = float("inf")  # when a frame of silence is due: nobody waits for it

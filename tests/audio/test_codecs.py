@@ -50,10 +50,28 @@ def test_s16le_is_little_endian_with_full_scale_one():
     assert samples.tolist() == [[0.0, 1 / 32768, -1 / 32768, 0.5, 32767 / 32768, -1.0]]
 
 
+def test_s32le_is_little_endian_with_full_scale_one():
+    samples = decode("pcm_s32le", struct.pack("<5i", 0, 1 << 30, -(1 << 30), 1 << 15, -(1 << 31)))
+    assert samples.dtype == np.float32
+    assert samples.tolist() == [[0.0, 0.5, -0.5, 2**-16, -1.0]]
+    assert decode("pcm_s32le", struct.pack("<i", (1 << 31) - 1)) == 1.0
+
+
+def test_f16le_is_taken_as_it_is():
+    samples = decode("pcm_f16le", b"\x00\x00\x00\x34\x00\xbc\x00\x3c")
+    assert samples.dtype == np.float32
+    assert samples.tolist() == [[0.0, 0.25, -1.0, 1.0]]
+
+
 def test_f32le_is_taken_as_it_is():
     samples = decode("pcm_f32le", struct.pack("<4f", 0.0, 0.25, -1.0, 1.0))
     assert samples.dtype == np.float32
     assert samples.tolist() == [[0.0, 0.25, -1.0, 1.0]]
+
+
+def test_f16le_that_is_no_sound_becomes_harmless():
+    data = struct.pack("<5e", float("nan"), float("inf"), -float("inf"), 1.5, -65504.0)
+    assert decode("pcm_f16le", data).tolist() == [[0.0, 1.0, -1.0, 1.0, -1.0]]
 
 
 def test_f32le_that_is_no_sound_becomes_harmless():
@@ -164,6 +182,8 @@ def test_nothing_gives_nothing():
     [
         ("pcm_s16le", 1, 1, 2),
         ("pcm_f32le", 1, 3, 4),
+        ("pcm_s32le", 1, 2, 4),
+        ("pcm_f16le", 2, 3, 4),
         ("pcm_s16le", 2, 2, 4),
         ("mulaw", 2, 1, 2),
         ("pcm_f32le", 2, 7, 8),
