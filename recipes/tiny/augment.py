@@ -12,7 +12,7 @@ from recipes.tiny.corpus import RATE
 from recipes.tiny.mel import FLOOR
 
 LIGHT = ("eq", "phone")
-FULL = ("noise", "warp", "eq", "phone", "reverb", "mask")
+FULL = ("noise", "warp", "eq", "phone", "reverb", "mask", "clip", "loss")
 KINDS = frozenset(FULL)
 
 
@@ -73,6 +73,21 @@ def mu_law(audio: np.ndarray) -> np.ndarray:
     return (np.sign(code) * (256 ** np.abs(code) - 1) / 255).astype(np.float32)
 
 
+def clipped(r: np.random.Generator, audio: np.ndarray) -> np.ndarray:
+    """As a microphone that was set too loud: cut at a level that speech often passes."""
+    top = float(np.quantile(np.abs(audio), r.uniform(0.95, 0.998)))
+    return audio.clip(-top, top) if top > 0 else audio
+
+
+def lossy(r: np.random.Generator, audio: np.ndarray) -> np.ndarray:
+    """Packets of 20 ms that did not arrive: silence, or the packet before once more."""
+    packet, out, repeats = RATE // 50, audio.copy(), r.random() < 0.5
+    for i in np.flatnonzero(r.random(len(audio) // packet) < r.uniform(0.005, 0.04)):
+        before = out[max(0, i - 1) * packet :][:packet]
+        out[i * packet :][:packet] = before if repeats else 0
+    return out
+
+
 def babble(r: np.random.Generator, samples: int, voice: Callable[[], np.ndarray]) -> np.ndarray:
     """Two to five voices that talk on without a pause, unit variance."""
     out = np.zeros(samples, np.float32)
@@ -96,8 +111,12 @@ def waveform(r: np.random.Generator, audio: np.ndarray, kinds: set[str], noises:
         audio = audio + background * (np.sqrt(np.mean(audio**2)) * 10 ** (-snr_db / 20) + 1e-5)
     elif r.random() < 0.5:
         audio = audio + r.standard_normal(len(audio)).astype(np.float32) * 10 ** r.uniform(-5, -3)
+    if "clip" in kinds and r.random() < 0.1:
+        audio = clipped(r, audio)
     if "phone" in kinds and r.random() < 0.2:
         audio = mu_law(audio)
+    if "loss" in kinds and r.random() < 0.1:
+        audio = lossy(r, audio)
     return audio.astype(np.float32)
 
 

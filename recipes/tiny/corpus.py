@@ -1,7 +1,7 @@
 """A corpus on disk: audio.i16 (16 kHz mono, all utterances behind one another) and index.jsonl.
 
 A line of index.jsonl: offset and samples into audio.i16, text, voice, domain and, where known, words
-[[word, end_s]] and phones [[name, start_s]].
+[[word, end_s]] and phones [[name, start_s]]. No words at all are known words: nothing is to be written.
 """
 
 import json
@@ -67,7 +67,7 @@ class Corpus:
 
     def __init__(self, folder: Path, weight: float = 1.0, domains: tuple[str, ...] = ()):
         self.audio = np.memmap(folder / "audio.i16", dtype=np.int16, mode="r")
-        self.items = [x for x in read_index(folder) if x.get("words")]
+        self.items = [x for x in read_index(folder) if "words" in x]
         if domains:
             self.items = [x for x in self.items if x["domain"] in domains]
         self.weight = weight

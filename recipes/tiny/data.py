@@ -163,6 +163,8 @@ class Sequences:
         if r.random() < 0.7:  # otherwise speech at the very first sample
             take.wait(r.uniform(0, 0.8))
         while take.left > RATE // 2:
+            if "noise" in self.kinds and r.random() < 0.04:
+                self._burst(r, take, r.uniform(2, 8))
             item, wave = self._draw(r)
             take.speak(item, wave * 10 ** r.uniform(-1.3, 0.25))
             if gated and r.random() < 0.6:
@@ -180,7 +182,14 @@ class Sequences:
         seconds = (
             r.uniform(0.03, 0.5) if kind < 0.87 else r.uniform(0.5, 2) if kind < 0.96 else r.uniform(2, 5)
         )
-        if "noise" in self.kinds and seconds > 0.5 and r.random() < 0.5 and take.left > 0:
+        if "noise" in self.kinds and seconds > 0.5 and r.random() < 0.5:
+            self._burst(r, take, seconds)
+        else:
+            take.wait(seconds)
+
+    def _burst(self, r: np.random.Generator, take: Take, seconds: float) -> None:
+        """A noise as loud as speech may be."""
+        if take.left > 0:
             burst = self.noises.draw(r, min(int(seconds * RATE), take.left)) * 10 ** r.uniform(-3, -0.8)
             take.audio[take.at : take.at + len(burst)] += burst
         take.wait(seconds)

@@ -22,6 +22,14 @@ VARIANTS = [
         "pablo paul pedro quincy rob robert sandro shelby steph travis victor zac croak whisper"
     ),
 ]
+# By the script they are written in; espeak-ng would read any other with an English voice.
+FOREIGN = {
+    "latin": words(
+        "de fr-fr es it pt pt-br nl sv da nb pl cs sk hr ro hu fi et lv lt tr id ms sw eu ca cy vi"
+    ),
+    "greek": ["el"],
+    "cyrillic": words("ru uk bg sr"),
+}
 PAUSE = "_"
 # Names that differ in spelling more than in sound; the rest keep espeak's own.
 SAME_PHONE = {
@@ -97,20 +105,29 @@ class Espeak:
 
     def speak(self, words: list[str], voice: str, speed=170, pitch=50, span=50, gap=0) -> Speech | None:
         """Words in lower case -> speech; None where the voice does not exist or words and phones do not fit."""
-        self._audio, self._phones, self._rate = [], [], self._default_rate
-        self._lib.espeak_SetSynthCallback(self._callback)
-        if self._lib.espeak_SetVoiceByName(voice.encode()):
-            return None
-        for parameter, value in ((_SPEED, speed), (_PITCH, pitch), (_RANGE, span), (_WORD_GAP, gap)):
-            self._lib.espeak_SetParameter(parameter, int(value), 0)
-        text = " ".join(words).encode()
-        self._lib.espeak_Synth(text, len(text) + 1, 0, 0, 0, 1, None, None)
-        self._lib.espeak_Synchronize()
+        self._synthesise(" ".join(words), voice, speed, pitch, span, gap)
         phones = self._timed_phones()
-        ends = word_ends(words, phones)
+        ends = word_ends(words, phones) if phones else None
         if ends is None or not self._audio:
             return None
         return Speech(np.concatenate(self._audio), self._rate, ends, [(n, t) for n, t, _ in phones])
+
+    def nonsense(self, text: str, voice: str, speed=170, pitch=50, span=50) -> Speech | None:
+        """Text of which nothing is to be understood -> speech without words or phones; None as above."""
+        self._synthesise(text, voice, speed, pitch, span, 0)
+        return Speech(np.concatenate(self._audio), self._rate, [], None) if self._audio else None
+
+    def _synthesise(self, text: str, voice: str, speed, pitch, span, gap) -> None:
+        """Leaves audio and phone events behind; none where the voice does not exist."""
+        self._audio, self._phones, self._rate = [], [], self._default_rate
+        self._lib.espeak_SetSynthCallback(self._callback)
+        if self._lib.espeak_SetVoiceByName(voice.encode()):
+            return
+        for parameter, value in ((_SPEED, speed), (_PITCH, pitch), (_RANGE, span), (_WORD_GAP, gap)):
+            self._lib.espeak_SetParameter(parameter, int(value), 0)
+        data = text.encode()
+        self._lib.espeak_Synth(data, len(data) + 1, 0, 0, 0, 1, None, None)
+        self._lib.espeak_Synchronize()
 
     def _timed_phones(self) -> list[tuple[str, float, int]]:
         """(name, start_s, text position of its word group); events without a position belong to the last."""

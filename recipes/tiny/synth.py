@@ -13,6 +13,8 @@ from recipes.tiny.speech import Speech
 
 HELD_OUT = {"flite-rms", "festival-ked", "en-us+f5", "en+m8"}
 ENGINES = {"espeak": 5.0, "flite": 4.0, "festival": 0.7}
+FOREIGN = "foreign"
+"""The domain of speech of which nothing is to be written; espeak-ng alone has voices for it."""
 MAX_SECONDS = 20
 PART_HOURS = 0.25
 Utterance = tuple[str, str]
@@ -31,6 +33,9 @@ class Cast:
     def say(self, engine: str, batch: list[Utterance]) -> Iterator[tuple[str, Speech | None]]:
         """(voice, speech) of each utterance of the batch."""
         speakable = espeak.speakable if engine == "espeak" else cmu_speakable
+        if batch[0][0] == FOREIGN:
+            yield from (self._foreign() for _ in batch)
+            return
         spoken = [[speakable(w) for w in text.split()] for _, text in batch]
         if engine == "festival":
             voice = self.r.choice(self.festival_voices)
@@ -52,6 +57,14 @@ class Cast:
         speed, pitch, span = r.uniform(110, 220), r.uniform(20, 80), r.uniform(20, 80)
         gap = r.choice([0, 0, 0, r.randint(1, 12)])
         return voice, self.espeak.speak(words, voice, speed, pitch, span, gap)
+
+    def _foreign(self) -> tuple[str, Speech | None]:
+        r = self.r
+        script = r.choices(list(espeak.FOREIGN), list(map(len, espeak.FOREIGN.values())))[0]
+        language, variant = r.choice(espeak.FOREIGN[script]), r.choice(espeak.VARIANTS)
+        voice = language + ("+" + variant if variant else "")
+        manner = r.uniform(120, 220), r.uniform(20, 80), r.uniform(20, 80)
+        return voice, self.espeak.nonsense(texts.foreign(r, script), voice, *manner)
 
     def _flite(self, words: list[str]) -> tuple[str, Speech | None]:
         voice = self.r.choice(self.flite_voices)
@@ -77,7 +90,7 @@ def add(out: corpus.Writer, utterance: Utterance, voice: str, speech: Speech | N
     if audio is None:
         return
     domain, text = utterance
-    label = text.lower().split()
+    label = [] if domain == FOREIGN else text.lower().split()
     times = {"words": [[w, round(e / factor, 3)] for w, e in zip(label, speech.word_ends_s, strict=True)]}
     if speech.phones:
         times["phones"] = [[n, round(t / factor, 3)] for n, t in speech.phones]
@@ -112,7 +125,12 @@ def synthesise(
     workers: int = 2,
     seed: int = 0,
 ) -> None:
-    """Fills `folder` with about `hours` of speech; parts are made by `workers` processes, the same for any number."""
+    """Fills `folder` with about `hours` of speech; parts are made by `workers` processes, the same for any number.
+
+    Raises ValueError if foreign speech is mixed with other domains or engines.
+    """
+    if FOREIGN in mix and (set(mix), set(engines)) != ({FOREIGN}, {"espeak"}):
+        raise ValueError("foreign speech is a corpus of its own, by espeak alone")
     parts = max(1, round(hours / PART_HOURS))
     jobs = [
         (folder / f"part{i:04d}", seed * 10000 + i, hours * 3600 / parts, engines, mix, pool, held_out)

@@ -203,6 +203,25 @@ def numbers(r: random.Random) -> str:
     return r.choice(kinds)()
 
 
+SYLLABLES = {
+    "latin": (words("b d f g k l m n p r s t v z br kl st tr"), list("aeiou"), ["", "", "n", "r", "s", "l"]),
+    "greek": (list("βγδζθκλμνπρστφχ"), list("αεηιου"), ["", "ς", "ν"]),
+    "cyrillic": (list("бвгджзклмнпрстчш"), list("аеиоуы"), ["", "", "н", "й", "т"]),
+}
+
+
+def foreign(r: random.Random, script: str = "latin") -> str:
+    """Words of no language, for a voice of another one to say: speech of which nothing is to be written."""
+    onsets, vowels, codas = SYLLABLES[script]
+
+    def word() -> str:
+        return "".join(
+            r.choice(onsets) + r.choice(vowels) + r.choice(codas) for _ in range(r.choice([1, 2, 2, 3, 4]))
+        )
+
+    return " ".join(word() for _ in range(r.randint(2, 12)))
+
+
 DOMAINS: dict[str, Callable[[random.Random], str]] = {
     "digits": any_digits,
     "phone": phone,
@@ -211,6 +230,7 @@ DOMAINS: dict[str, Callable[[random.Random], str]] = {
     "alnum": letters_and_digits,
     "spell": spelled,
     "phrases": phrase,
+    "foreign": foreign,
 }
 MIX = {
     "digits": 2.5,

@@ -132,3 +132,26 @@ def test_mu_law_keeps_8_bits():
     y = augment.mu_law(x)
     assert len(np.unique(y)) == 255
     assert np.abs(x - y).max() < 0.03
+
+
+def test_clipping_cuts_peaks_alike_on_both_sides():
+    r = np.random.default_rng(0)
+    audio = r.standard_normal(16000).astype(np.float32)
+    got = augment.clipped(r, audio)
+    top = np.abs(got).max()
+    assert top < np.abs(audio).max()
+    np.testing.assert_array_equal(got, audio.clip(-top, top))
+    np.testing.assert_array_equal(augment.clipped(r, np.zeros(99, np.float32)), np.zeros(99))
+
+
+def test_lost_packets_are_silence_or_the_packet_before():
+    audio = np.arange(1, 32001, dtype=np.float32)
+    seen = set()
+    for seed in range(20):
+        got = augment.lossy(np.random.default_rng(seed), audio)
+        packets, original = got.reshape(-1, 320), audio.reshape(-1, 320)
+        for i in np.flatnonzero((packets != original).any(1)):
+            silent = not packets[i].any()
+            assert silent or (packets[i] == packets[i - 1]).all()
+            seen.add(silent)
+    assert seen == {True, False}

@@ -86,3 +86,14 @@ def test_the_demo_says_when_each_line_is_spoken(tmp_path):
         spoken[line["start_ms"] * 16 : line["end_ms"] * 16] = True
         assert np.abs(audio[line["start_ms"] * 16 : line["end_ms"] * 16]).max() > 0.1
     assert np.abs(audio[~spoken]).max() < np.abs(audio[spoken]).max() / 2
+
+
+@needs_synthesisers
+def test_foreign_speech_has_no_words_and_is_drawn_all_the_same(tmp_path):
+    synth.synthesise(tmp_path, hours=0.002, mix={"foreign": 1.0}, engines={"espeak": 1.0}, workers=1, seed=5)
+    items = corpus.read_index(tmp_path)
+    assert items and all(item["words"] == [] and item["samples"] > 0 for item in items)
+    assert not any(item["voice"].startswith("en") for item in items)
+    assert len(corpus.Corpus(tmp_path).items) == len(items)
+    with pytest.raises(ValueError, match="of its own"):
+        synth.synthesise(tmp_path, 1, {"foreign": 1.0, "digits": 1.0})
