@@ -44,6 +44,16 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """Something of the dialect's own, which comes back to `encode` behind everything that the session has said so far.
+
+    For what depends on how far the client has been told, e.g. which item a command closes.
+    """
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
 class Credentials:
     """A key that came within a message. Nothing else is obeyed before one was accepted."""
 
@@ -58,7 +68,22 @@ class HangUp:
     reason: str = ""
 
 
-Request = Command | Reply | Credentials | HangUp
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """What the stream says from now on is told to subscribers as well, under this name. At most once."""
+
+    name: str
+    details: Mapping[str, Any] = field(default_factory=dict)  # told first, and in the list; no credentials in it
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Tell subscribers, and nobody else, what is no event of the session. A JSON object with a `type`."""
+
+    message: Mapping[str, Any]
+
+
+Request = Command | Reply | Note | Credentials | HangUp | Announce | Publish
 
 
 class Dialect:
@@ -84,8 +109,10 @@ class Dialect:
         """
         raise NotImplementedError
 
-    def encode(self, event: Event) -> list[Frame]:
-        """What the client is told of an event, which may be nothing. Called in the order of events."""
+    def encode(self, event: Event | Note) -> list[Frame]:
+        """What the client is told of an event, which may be nothing. Called in the order of events. A `Note` is one
+        that `decode` has made.
+        """
         raise NotImplementedError
 
     def refusal(self, error: VoxwireError) -> dict[str, Any]:

@@ -4,6 +4,9 @@
 
 One task always reads, one writes, one watches the time; the first that finds a reason ends all three, and a farewell
 follows: what is still owed, an error with its code, the close code.
+
+A stream that is announced has subscribers: they are told what the client is told, whether it understands it or not,
+and when the client leaves they still get the finals of what it said.
 """
 
 from __future__ import annotations
@@ -11,15 +14,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from aiohttp import WSCloseCode, WSMessage, WSMsgType
 
 from realtime.config import LimitsConfig
-from realtime.dialects.base import Credentials, Dialect, Frame, HangUp, Reply, Request
-from realtime.errors import AtCapacity, InternalError, LimitReached, SlowReader, Unauthorized, VoxwireError
+from realtime.dialects.base import Announce, Credentials, Dialect, Frame, HangUp, Publish, Reply, Request
+from realtime.errors import (
+    AtCapacity,
+    InternalError,
+    LimitReached,
+    OutOfOrder,
+    SlowReader,
+    Unauthorized,
+    VoxwireError,
+)
 from realtime.events import SAMPLE_BYTES, Audio, Command, Done, End, Error, Event, Step, Warning_
 from realtime.server.admission import Seats
 from realtime.server.conversation import Conversation
@@ -52,6 +63,14 @@ class Carrier(Protocol):
     async def close(self, *, code: int, message: bytes) -> object: ...
 
 
+class Broadcast(Protocol):
+    """What an announced stream says is told here. Never waits, never raises."""
+
+    def tell(self, event: Event) -> None: ...
+    def publish(self, message: Mapping[str, Any]) -> None: ...
+    def end(self, reason: str) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Ending:
     """Why a connection ends. `error` is told to the client first; code None means that the client is gone."""
@@ -78,6 +97,8 @@ class Connection:
         socket: Carrier,
         dialect: Dialect,
         authorize: Callable[[str], object],
+        authorized: bool,
+        announce: Callable[[str, Mapping[str, Any]], Broadcast],
         session: Session,
         seats: Seats,
         exchange: Exchange,
@@ -85,11 +106,16 @@ class Connection:
         limits: LimitsConfig,
         drain_timeout_s: float,
     ):
-        """`authorize(key)` raises Unauthorized; it is asked about keys that come within messages."""
+        """`authorize(key)` raises Unauthorized; it is asked about keys that come within messages, unless the client was
+        `authorized` before.
+        """
         self._socket = socket
         self._dialect = dialect
         self._authorize = authorize
-        self._authorized = not dialect.key_in_message
+        self._authorized = authorized
+        self._announce = announce
+        self._broadcast: Broadcast | None = None
+        self._lost = False  # the client has left; its stream runs out for the subscribers
         self._limits = limits
         self._idle_timeout_s = _idle_timeout_s(limits.idle_timeout_s, dialect.idle_timeout_s)
         self._drain_timeout_s = drain_timeout_s
@@ -123,6 +149,7 @@ class Connection:
         """Serve until somebody ends it; every slot and task is back when this returns."""
         writer = self._loop.create_task(self._write())
         writer.add_done_callback(self._note_writer)
+        ending = GONE
         try:
             try:
                 self._conversation.begin()
@@ -135,6 +162,7 @@ class Connection:
                 ending = Ending.by(InternalError("The server failed on this stream."))
             finally:
                 self._conversation.close()
+                self._sign_off(ending)
             await self._say_farewell(ending, writer)
             return ending
         finally:
@@ -157,6 +185,28 @@ class Connection:
         """A fault in a callback of the loop: the stream ends, the others go on."""
         known = isinstance(error, VoxwireError)
         self.end(Ending.by(error if known else InternalError("The server failed on this stream.")))
+
+    def _sign_off(self, ending: Ending) -> None:
+        """The last that subscribers hear: why the stream ended."""
+        broadcast, self._broadcast = self._broadcast, None
+        if broadcast is None:
+            return
+        if ending.error is not None:
+            broadcast.tell(_as_event(ending.error))
+        broadcast.end(ending.reason or ("ended" if self._client_ended else "disconnected"))
+
+    def _lose(self) -> None:
+        """The client has left, some right behind their last word. Subscribers still want the finals."""
+        if self._broadcast is None or self._ended.done():
+            self.end(GONE)
+            return
+        self._lost = True
+        self._loop.call_later(self._drain_timeout_s, self.end, GONE)
+        if not self._client_ended and self._farewell is None:
+            self._conversation.receive(End())
+        if self._session.is_waiting:
+            self._conversation.give_up()
+        self._pump()
 
     def wind_down(self, error: VoxwireError) -> None:
         """Let what was heard become finals, then close with `error`; at most `drain_timeout_s` long.
@@ -213,7 +263,7 @@ class Connection:
             message = await self._socket.receive()
             self._heard_s = self._loop.time()
             if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
-                self.end(GONE)
+                self._lose()
                 return
             for request in self._decoded(message.data):
                 for portion in portions(request):
@@ -237,7 +287,8 @@ class Connection:
                 try:
                     await self._send(event)
                 except ConnectionError:
-                    self.end(GONE)
+                    if self._broadcast is None:  # else the reader finds out, behind what came before
+                        self.end(GONE)
                     return
                 self._writing_since_s = None
 
@@ -254,7 +305,8 @@ class Connection:
     async def _watch(self) -> None:
         """Everything that ends by the clock, and a client that left while nobody read."""
         while True:
-            if self._socket.is_lost:  # the reader may be kept from noticing, for want of credit
+            if self._socket.is_lost and self._broadcast is None:
+                # The reader may be kept from noticing, for want of credit.
                 self.end(GONE)
                 return
             now = self._loop.time()
@@ -265,6 +317,7 @@ class Connection:
                     return  # wind_down has its own bound
             if (
                 self._writing_since_s is not None
+                and not self._lost
                 and now - self._writing_since_s >= self._limits.slow_reader_s
             ):
                 self.end(Ending.by(SlowReader("The client does not read its captions.")))
@@ -318,7 +371,8 @@ class Connection:
             return  # the stream is running out: what still comes in is not heard
         match request:
             case Credentials(key):
-                self._authorize(key)
+                if not self._authorized:
+                    self._authorize(key)
                 self._authorized = True
             case Reply():
                 self._say(request)
@@ -327,9 +381,24 @@ class Connection:
             case _:
                 self._obey(request)
 
-    def _obey(self, command: Command) -> None:
+    def _obey(self, command: Command | Announce | Publish) -> None:
         if not self._authorized:
             raise Unauthorized("An API key is needed before anything else.")
+        match command:
+            case Announce(name, details):
+                self._go_public(name, details)
+            case Publish(message):
+                if self._broadcast is not None:
+                    self._broadcast.publish(message)
+            case _:
+                self._command(command)
+
+    def _go_public(self, name: str, details: Mapping[str, Any]) -> None:
+        if self._broadcast is not None:
+            raise OutOfOrder("The stream has a name already.")
+        self._broadcast = self._announce(name, details)
+
+    def _command(self, command: Command) -> None:
         if isinstance(command, Audio) and command.data:
             self._count(command)
         elif isinstance(command, End):
@@ -373,12 +442,21 @@ class Connection:
             if isinstance(event, Error) and event.fatal:
                 self.end(Ending(CLOSE_CODES.get(event.code, WSCloseCode.INTERNAL_ERROR), event.code))
         if self._session.finished:
-            self.end(FINISHED if self._farewell is None else Ending.by(self._farewell))
+            self.end(self._good_end())
         self._count_frames(now)
         self._set_credit(now)
         self._note_wait(now)
 
+    def _good_end(self) -> Ending:
+        if self._farewell is not None:
+            return Ending.by(self._farewell)
+        return GONE if self._lost else FINISHED
+
     def _say(self, event: Event | Reply) -> None:
+        if self._broadcast is not None and not isinstance(event, Reply):
+            self._broadcast.tell(event)
+        if self._lost:
+            return
         if not self._outbox.put(event):
             self.end(Ending.by(SlowReader("The client does not read its captions.")))
 
@@ -412,7 +490,7 @@ class Connection:
         elif self._waiting_since_s is None:
             self._waiting_since_s = now
             message = "All slots are in use; the captions go on when one is free."
-            self._outbox.put(Warning_("waiting_for_slot", message))
+            self._say(Warning_("waiting_for_slot", message))
 
     def _mind_lag(self, n_steps: int) -> None:
         """Observe how late these steps are; report captions that fall behind live audio."""
@@ -433,7 +511,7 @@ class Connection:
             if self._limits.lag_policy == "close":
                 self.wind_down(LimitReached(message))
             else:
-                self._outbox.put(Warning_("lagging", message))
+                self._say(Warning_("lagging", message))
 
     @property
     def _ahead_s(self) -> float:
