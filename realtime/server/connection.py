@@ -21,7 +21,17 @@ from typing import Any, Protocol
 from aiohttp import WSCloseCode, WSMessage, WSMsgType
 
 from realtime.config import LimitsConfig
-from realtime.dialects.base import Announce, Credentials, Dialect, Frame, HangUp, Publish, Reply, Request
+from realtime.dialects.base import (
+    Announce,
+    Credentials,
+    Dialect,
+    Frame,
+    HangUp,
+    Note,
+    Publish,
+    Reply,
+    Request,
+)
 from realtime.errors import (
     AtCapacity,
     InternalError,
@@ -213,7 +223,7 @@ class Connection:
 
         A client that has sent `end`, and waits for no slot, gets its `done` in that time and never knows.
         """
-        if self._farewell is not None or self._ended.done():
+        if self._farewell is not None or self._lost or self._ended.done():
             return
         self._loop.call_later(self._drain_timeout_s, self.end, Ending.by(error))
         if self._client_ended and not self._session.is_waiting:
@@ -292,7 +302,7 @@ class Connection:
                     return
                 self._writing_since_s = None
 
-    async def _send(self, event: Event | Reply) -> None:
+    async def _send(self, event: Event | Reply | Note) -> None:
         frames = [event.frame] if isinstance(event, Reply) else self._dialect.encode(event)
         for frame in frames:
             await self._socket.send(frame)
@@ -374,7 +384,7 @@ class Connection:
                 if not self._authorized:
                     self._authorize(key)
                 self._authorized = True
-            case Reply():
+            case Reply() | Note():
                 self._say(request)
             case HangUp(code, reason):
                 self.end(Ending(code, reason))
@@ -452,8 +462,8 @@ class Connection:
             return Ending.by(self._farewell)
         return GONE if self._lost else FINISHED
 
-    def _say(self, event: Event | Reply) -> None:
-        if self._broadcast is not None and not isinstance(event, Reply):
+    def _say(self, event: Event | Reply | Note) -> None:
+        if self._broadcast is not None and not isinstance(event, Reply | Note):
             self._broadcast.tell(event)
         if self._lost:
             return

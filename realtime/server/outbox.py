@@ -10,7 +10,7 @@ from collections import OrderedDict
 from dataclasses import replace
 from itertools import count
 
-from realtime.dialects.base import Reply
+from realtime.dialects.base import Note, Reply
 from realtime.events import Event, Final, Partial
 
 MAX_EVENTS = 512  # a client that is owed so many finals, starts and stops does not read
@@ -20,7 +20,7 @@ class Outbox:
     """Bounded by `MAX_EVENTS` plus one partial per channel: `put` answers False when the bound is passed."""
 
     def __init__(self, max_events: int = MAX_EVENTS):
-        self._events: OrderedDict[int, Event | Reply] = OrderedDict()
+        self._events: OrderedDict[int, Event | Reply | Note] = OrderedDict()
         self._partials: dict[int, int] = {}  # channel → its partial's key in _events
         self._keys = count()
         self._max_events = max_events
@@ -30,7 +30,7 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._events)
 
-    def put(self, event: Event | Reply) -> bool:
+    def put(self, event: Event | Reply | Note) -> bool:
         if isinstance(event, Partial):
             event = self._replacing(event)
         elif isinstance(event, Final):
@@ -42,7 +42,7 @@ class Outbox:
         self._filled.set()
         return len(self._events) - len(self._partials) <= self._max_events
 
-    def pop(self) -> Event | Reply | None:
+    def pop(self) -> Event | Reply | Note | None:
         """The oldest event, None when there is none."""
         if not self._events:
             return None

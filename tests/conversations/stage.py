@@ -9,7 +9,7 @@ from collections import deque
 
 import numpy as np
 
-from realtime.dialects.base import Credentials, Handshake, HangUp, Reply
+from realtime.dialects.base import Credentials, Handshake, HangUp, Note, Reply
 from realtime.dialects.native import NativeDialect
 from realtime.errors import VoxwireError
 from realtime.events import Error, SessionOptions, Step
@@ -174,6 +174,8 @@ class Stage:
         match request:
             case Reply(frame):
                 self.tell([frame])
+            case Note():
+                self.tell(self.dialect.encode(request))
             case Credentials(key):
                 self.keys.append(key)
             case HangUp(code, reason):
