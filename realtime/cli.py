@@ -46,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
         "transcribe",
         usage="voxwire transcribe FILE... [--format txt|srt|vtt|json] [--output FOLDER] [settings]",
         help="transcribe audio files, as fast as the machine allows",
-        description="Transcribe audio files (wav, flac, ogg, mp3) through the same engine and session as a stream.",
+        description="Transcribe audio and video of any format through the same engine and session as a stream.",
         formatter_class=_help_formatter,
     )
     files.add_argument("files", nargs="+", type=Path, metavar="FILE")

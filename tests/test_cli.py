@@ -166,7 +166,7 @@ def test_transcribe_refuses_in_one_line(tmp_path, capsys):
         "missing.wav": [tmp_path / "missing.wav"],
         "noise.wav": [noise],
         "not two": [good, "--channels", "2"],
-        "96000 Hz": [recording(tmp_path / "fast.wav", rate=96000)],
+        "2000 Hz": [recording(tmp_path / "slow.wav", rate=2000)],
         "need --output": [good, good, "--format", "srt"],
         "called good": [good, good, "--output", tmp_path],
     }

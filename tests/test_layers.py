@@ -72,7 +72,7 @@ LAYERS = (
             "realtime.generate",
             "realtime.server",
         ),
-        libraries=("aiohttp", "prometheus_client", "uvloop", "numpy", "soundfile"),
+        libraries=("aiohttp", "prometheus_client", "uvloop", "numpy", "av"),
         never=("torch",),
     ),
     Layer(("realtime.cli",), ours=EVERYTHING, libraries=EVERYTHING, never=()),

@@ -7,21 +7,20 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
-import numpy as np
-import soundfile
-
+from realtime.audio.resample import SAMPLE_RATE_HZ
 from realtime.errors import BadAudio, EngineFailed, VoxwireError
 from realtime.events import Audio, End, Error, Final, SessionOptions, Step
 from realtime.server.admission import EngineStream
 from realtime.server.conversation import Conversation
+from realtime.server.media import Media
 from realtime.session import Session, SessionLimits
 
-BLOCK_S = 1.0  # audio read at once
 HIGH_FRAMES = 64  # per file: enough to keep the batch full, little enough to keep memory flat
-MIN_RATE_HZ, MAX_RATE_HZ = 8_000, 48_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,32 +30,39 @@ class Transcribed:
 
 
 class AudioFile:
-    """Any file that libsndfile reads, as blocks of interleaved little-endian float32."""
+    """A file by its path, read as an upload is."""
 
     def __init__(self, path: Path, channels: int):
         """`channels` 1 mixes down; 2 needs a two-channel file. Raises BadAudio with the file's name."""
         self.path = path
         self._channels = channels
-        try:
-            self._file = soundfile.SoundFile(str(path))
-        except soundfile.LibsndfileError as error:
-            reason = "there is no such file" if not path.exists() else error.error_string
-            raise BadAudio(f"{path}: {reason}") from None
-        if channels == 2 and self._file.channels != 2:
-            raise BadAudio(f"{path}: has {self._file.channels} channel(s), not two")
-        if not MIN_RATE_HZ <= self.rate <= MAX_RATE_HZ:
-            raise BadAudio(f"{path}: {self.rate} Hz is outside {MIN_RATE_HZ}..{MAX_RATE_HZ}")
-
-    @property
-    def rate(self) -> int:
-        return self._file.samplerate
+        with self._named():
+            self._file = _opened(path)
+            self._media = Media(self._file)
+        if channels == 2 and self._media.channels != 2:
+            raise BadAudio(f"{path}: has {self._media.channels} channel(s), not two")
 
     def blocks(self) -> Iterator[bytes]:
-        with self._file as file:
-            while len(block := file.read(int(BLOCK_S * self.rate), dtype="float32", always_2d=True)):
-                if self._channels == 1:
-                    block = block.mean(axis=1)
-                yield np.ascontiguousarray(block, dtype="<f4").tobytes()
+        """Interleaved little-endian float32 at 16 kHz."""
+        with self._file, self._named():
+            yield from self._media.blocks(self._channels)
+            self._media.close()
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except BadAudio as error:
+            raise BadAudio(f"{self.path}: {error.message}") from None
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        raise BadAudio("there is no such file") from None
+    except OSError as error:
+        raise BadAudio(error.strerror) from None
 
 
 class _WholeEngine:
@@ -90,7 +96,7 @@ class _Job:
         self.finals: list[Final] = []
         self._blocks = audio.blocks()
         self._ended = False
-        options = replace(options, encoding="pcm_f32le", sample_rate=audio.rate, interim=False)
+        options = replace(options, encoding="pcm_f32le", sample_rate=SAMPLE_RATE_HZ, interim=False)
         session = Session(
             options,
             engine.tekken,

@@ -115,7 +115,12 @@ def test_what_is_no_audio_is_named(tmp_path, name, data, reason):
         AudioFile(tmp_path / name, 1)
 
 
-def test_a_rate_outside_the_protocol_is_named(tmp_path):
-    soundfile.write(tmp_path / "fast.wav", np.zeros(96000, np.float32), 96000)
-    with pytest.raises(BadAudio, match="96000 Hz"):
-        AudioFile(tmp_path / "fast.wav", 1)
+def test_a_rate_that_no_speech_has_is_named(tmp_path):
+    soundfile.write(tmp_path / "slow.wav", np.zeros(4000, np.float32), 2000)
+    with pytest.raises(BadAudio, match=r"slow.wav: 2000 Hz"):
+        AudioFile(tmp_path / "slow.wav", 1)
+
+
+def test_a_rate_above_the_protocols_is_brought_down(tmp_path):
+    plain = heard(FakeEngine(1), [recording(tmp_path / "a.wav", 4)])
+    assert heard(FakeEngine(1), [recording(tmp_path / "fast.wav", 4, rate=96000)]) == plain
