@@ -70,10 +70,13 @@ class HangUp:
 
 @dataclass(frozen=True, slots=True)
 class Announce:
-    """What the stream says from now on is told to subscribers as well, under this name. At most once."""
+    """What the stream says from now on is told to subscribers as well, under this name. At most once.
+
+    They are told the `details` first, which hold no credentials.
+    """
 
     name: str
-    details: Mapping[str, Any] = field(default_factory=dict)  # told first, and in the list; no credentials in it
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from realtime.server import auth, http
 from realtime.server.admission import Admission
 from realtime.server.connection import FAREWELL_TIMEOUT_S, Connection, Ending
 from realtime.server.exchange import Exchange
+from realtime.server.hub import Hub
 from realtime.server.metrics import Metrics
 from realtime.server.websocket import StreamEndpoint
 from realtime.session import SessionLimits
@@ -37,6 +38,7 @@ class Service:
         self.exchange = Exchange(loop)
         self.admission = Admission(engine, config.limits.max_connections)
         self.keyring = auth.Keyring(config.auth.api_keys)
+        self.calls = Hub(loop)
         self.on_loopback = auth.is_loopback(config.server.host)
         self.default_options = config.session.options(engine.tekken.delay_ms)
         self.session_limits = SessionLimits(
@@ -142,6 +144,7 @@ class Server:
 
     async def close(self) -> None:
         """Close the port, then the engine: no stream may outlive it. Idempotent."""
+        self.service.calls.close()
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()

@@ -48,7 +48,8 @@ class StreamEndpoint:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         dialect = self._new_dialect()
         try:
-            grant = self._check(request, dialect)
+            authorized = not _brings_key_later(request, dialect)
+            grant = self._check(request, authorized)
             options = dialect.open(_handshake(request, grant), self._service.default_options)
             socket = self._socket(request, dialect)
             seats = self._service.admission.admit(options.channels)
@@ -58,7 +59,7 @@ class StreamEndpoint:
             if not request.headers.get(hdrs.UPGRADE):
                 return self._refusal(UpgradeRequired("Connect with a WebSocket."), dialect)
             await socket.prepare(request)
-            await serve(self._service, socket, dialect, options, seats, request.remote)
+            await serve(self._service, socket, dialect, options, seats, request.remote, authorized)
             _abort_unless_closed(request, socket)
             return socket
         finally:
@@ -66,16 +67,14 @@ class StreamEndpoint:
 
     # ------------------------------------------------------------ before the upgrade
 
-    def _check(self, request: web.Request, dialect: Dialect) -> Any:
+    def _check(self, request: web.Request, with_key: bool) -> Any:
         """What was agreed with the bearer of this key, if it is a minted one."""
         service, config = self._service, self._service.config
-        offered = _subprotocols(request)
         auth.check_origin(
             request.headers.get(hdrs.ORIGIN), request.host, config.server.allowed_origins, service.on_loopback
         )
         authorization = request.headers.get(hdrs.AUTHORIZATION, "")
-        later = dialect.key_in_message and not authorization
-        grant = None if later else service.keyring.check(authorization, offered)
+        grant = service.keyring.check(authorization, _subprotocols(request)) if with_key else None
         service.check_open()
         return grant
 
@@ -111,8 +110,12 @@ async def serve(
     options: SessionOptions,
     seats: Seats,
     peer: str | None,
+    authorized: bool = True,
 ) -> None:
-    """One admitted client until it has left; the seats stay the caller's to close."""
+    """One admitted client until it has left; the seats stay the caller's to close.
+
+    `authorized` is False while a key is still to come, within a message.
+    """
     session_id = secrets.token_hex(8)
     session = Session(
         options,
@@ -125,6 +128,8 @@ async def serve(
         socket=socket,
         dialect=dialect,
         authorize=service.keyring.check_key,
+        authorized=authorized,
+        announce=service.calls.open,
         session=session,
         seats=seats,
         exchange=service.exchange,
@@ -144,6 +149,10 @@ async def serve(
             code, reason = socket.fault[0], socket.fault[1].code
         service.metrics.closes.labels(str(int(code))).inc()
         log.info("session %s closed: %d %s", session_id, code, reason)
+
+
+def _brings_key_later(request: web.Request, dialect: Dialect) -> bool:
+    return dialect.key_in_message and not request.headers.get(hdrs.AUTHORIZATION)
 
 
 def _handshake(request: web.Request, grant: Any) -> Handshake:
