@@ -86,7 +86,7 @@ def test_ranges_of_the_query(name, good, bad):
 
 
 def test_a_refusal_names_what_is_allowed():
-    with pytest.raises(BadOption, match="one of pcm_s16le, pcm_s32le, .*, alaw; got 'opus'"):
+    with pytest.raises(BadOption, match=r"one of pcm_s16le, pcm_s32le, .*, alaw; got 'opus'"):
         parsed(encoding="opus")
     with pytest.raises(BadOption, match=r"a whole number from 8000 to 48000; got 96000\."):
         parsed(sample_rate="96000")
