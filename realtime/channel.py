@@ -19,6 +19,7 @@ from realtime.events import (
     Event,
     FinalReason,
     Gap,
+    GateOptions,
     SessionOptions,
     SpeechStarted,
     SpeechStopped,
@@ -98,6 +99,18 @@ class _Fresh:
     """What follows begins on a fresh lease: the silence before was long."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What follows begins on a fresh lease with these options; nothing is owed of what came before."""
+
+    options: SessionOptions
+
+
+@dataclass(frozen=True, slots=True)
+class _Forget:
+    """What follows begins on a fresh lease; what the old one heard since its last drain is not said."""
+
+
 class Channel:
     """Appends to `events` and `effects`, which all channels of a session share."""
 
@@ -118,15 +131,12 @@ class Channel:
         self.speech_samples = 0
         self._limits = limits
         self._events, self._effects = events, effects
-        self._gated = options.gate.enabled
         self._delay_tokens = options.delay_ms // FRAME_MS
         self._release_samples = limits.release_after_ms * SAMPLES_PER_MS
-        # The gate may date an onset back by this much.
-        self._onset_samples = (2 * options.gate.onset_ms + 100) * SAMPLES_PER_MS
 
-        self._gate = gate(options.gate)
+        self._set_gate(options.gate, 0)
         self._opened_at = self._closed_at = 0  # samples of the stream, of the last speech
-        self._queue: deque[Passed | _Drain | _Fresh] = deque()
+        self._queue: deque[Passed | _Drain | _Fresh | _Change | _Forget] = deque()
         self._waiting_samples = 0  # audio in the queue
         self._retry_at = 0  # samples heard when a refused lease is asked for again
 
@@ -164,6 +174,25 @@ class Channel:
             self._take(event, reason)
         if not closed:
             self._queue.append(_Drain(reason, at_ms))
+        self._pump()
+
+    def configure(self, options: SessionOptions) -> None:
+        """Close the utterance as a silence does, and go on with other options."""
+        for event in self._gate.flush():
+            self._take(event, "silence")
+        held = self._gate.hand_over()
+        self._set_gate(options.gate, held.start_sample)
+        self._queue.append(_Change(options))
+        self.hear(held.samples)
+
+    def forget(self, unheard: np.ndarray) -> None:
+        """Drop what was heard since the last close, and `unheard`, float32 [n], the next of the stream."""
+        self._gate.push(unheard)
+        self._gate.forget()
+        self._closed_at = self._gate.heard_samples
+        while self._queue and isinstance(self._queue[-1], Passed):
+            self._waiting_samples -= len(self._queue.pop().samples)
+        self._queue.append(_Forget())
         self._pump()
 
     def retry(self) -> None:
@@ -240,6 +269,12 @@ class Channel:
 
     # ------------------------------------------------------------ gate → queue
 
+    def _set_gate(self, options: GateOptions, start_sample: int) -> None:
+        self._gate = gate(options, start_sample)
+        self._gated = options.enabled
+        # The gate may date an onset back by this much.
+        self._onset_samples = (2 * options.onset_ms + 100) * SAMPLES_PER_MS
+
     def _take(self, event: GateEvent, reason: FinalReason) -> None:
         match event:
             case Opened(at_sample):
@@ -277,6 +312,10 @@ class Channel:
                     if not self._is_idle:
                         return  # the old lease still owes text
                     self.release()
+            elif isinstance(item, _Change | _Forget):
+                if not self._is_at_border(item):
+                    return
+                self._start_anew(item)
             elif isinstance(item, _Drain) and not self._undrained:
                 self._mark(item)
             elif self.lease is None:
@@ -287,6 +326,22 @@ class Channel:
             else:
                 self._feed(item)
             self._queue.popleft()
+
+    def _is_at_border(self, item: _Change | _Forget) -> bool:
+        """Whether the old lease owes nothing any more, and no answer about a lease is on its way."""
+        owes = self._marks if isinstance(item, _Forget) else not self._is_idle
+        return not owes and not self.is_asking
+
+    def _start_anew(self, item: _Change | _Forget) -> None:
+        holds_lease = self.lease is not None
+        self.release()
+        self._undrained = False
+        self._captions.forget()
+        if isinstance(item, _Change):
+            self._delay_tokens = item.options.delay_ms // FRAME_MS
+            self._captions.configure(item.options)
+        if holds_lease:
+            self.ask()  # now, so that the first words do not wait
 
     def _feed(self, audio: Passed) -> None:
         self._waiting_samples -= len(audio.samples)
@@ -366,7 +421,7 @@ class Channel:
 
     def _drop(self, n_samples: int) -> None:
         """Drop the oldest `n_samples` of the queue, and tell which they were."""
-        kept: list[_Drain | _Fresh] = []
+        kept: list[_Drain | _Fresh | _Change | _Forget] = []
         while n_samples > 0:
             item = self._queue.popleft()
             if not isinstance(item, Passed):

@@ -38,6 +38,7 @@ class SessionOptions:
     interim: bool = True  # send partials
     max_utterance_ms: int = 30_000  # a final is cut between words at this length at the latest
     gate: GateOptions = field(default_factory=GateOptions)
+    logprobs: bool = False  # partials and finals hold the pieces that their text was written in
 
 
 # ---------------------------------------------------------------- commands: dialect → session
@@ -46,6 +47,15 @@ class SessionOptions:
 @dataclass(frozen=True, slots=True)
 class Configure:
     """Replace the options; only before the first audio."""
+
+    options: SessionOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Reconfigure:
+    """Replace the options at any time. What was said so far becomes a final, as if there had been a silence; what
+    follows is heard with the new options, and stream time goes on. The number of channels must stay.
+    """
 
     options: SessionOptions
 
@@ -63,6 +73,13 @@ class Flush:
 
 
 @dataclass(frozen=True, slots=True)
+class Clear:
+    """Forget what was said since the last utterance was closed. It gets no final and the number of its partials is not
+    used again; stream time goes on.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class End:
     """Drain, then `Done`."""
 
@@ -72,7 +89,7 @@ class KeepAlive:
     """Counts as activity, nothing else."""
 
 
-Command = Configure | Audio | Flush | End | KeepAlive
+Command = Configure | Reconfigure | Audio | Flush | Clear | End | KeepAlive
 
 # ---------------------------------------------------------------- events: session → dialect
 
@@ -83,6 +100,14 @@ class Word:
     start_ms: int
     end_ms: int
     confidence: float  # 0..1
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What the model wrote in one step: any bytes, because characters are split across steps."""
+
+    text: bytes  # white space in front included
+    logprob: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +143,7 @@ class Partial:
     start_ms: int
     audio_ms: int  # audio of the stream that the model has heard
     channel: int = 0
+    pieces: tuple[Piece, ...] | None = None  # of the whole utterance so far, if `logprobs` asked for them
 
 
 FinalReason = Literal["silence", "flush", "end", "length"]
@@ -132,6 +158,7 @@ class Final:
     end_ms: int
     reason: FinalReason
     channel: int = 0
+    pieces: tuple[Piece, ...] | None = None  # if `logprobs` asked for them
 
 
 @dataclass(frozen=True, slots=True)

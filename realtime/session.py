@@ -17,6 +17,7 @@ from realtime.channel import Channel, Effect, Feed, Open, Release, SessionLimits
 from realtime.errors import BadAudio, LimitReached, OutOfOrder, VoxwireError
 from realtime.events import (
     Audio,
+    Clear,
     Command,
     Configure,
     Done,
@@ -27,6 +28,7 @@ from realtime.events import (
     Flush,
     KeepAlive,
     Ready,
+    Reconfigure,
     SessionOptions,
     Step,
 )
@@ -61,6 +63,7 @@ class Session:
         self._channels: list[Channel] = []
         # Per channel: Opens released by `configure` before their answer.
         self._stale_asks = [0] * MAX_CHANNELS
+        self._earlier_audio_ms = 0  # per channel, at other rates than now
         self._audio_samples = 0  # per channel, at the client's rate
         self._started = False  # audio or a flush came: no more `configure`
         self._ending = False
@@ -167,8 +170,12 @@ class Session:
                 if self._started:
                     raise OutOfOrder("'configure' must come before the first audio.")
                 self._configure(options)
+            case Reconfigure(options):
+                self._reconfigure(options)
             case Flush():
                 self._flush()
+            case Clear():
+                self._clear()
             case End():
                 self._end()
             case KeepAlive():
@@ -183,9 +190,37 @@ class Session:
         self._decoder = decode
         self._resamplers = [resampler(options.sample_rate) for _ in range(options.channels)]
         self._channels = [self._channel(index) for index in range(options.channels)]
-        self._events.append(Ready(self.session_id, self.model, options.sample_rate, options.delay_ms))
+        self._tell_ready()
         for channel in self._channels:
             channel.ask()
+
+    def _tell_ready(self) -> None:
+        options = self.options
+        self._events.append(Ready(self.session_id, self.model, options.sample_rate, options.delay_ms))
+
+    def _reconfigure(self, options: SessionOptions) -> None:
+        if self._ending:
+            raise OutOfOrder("The options cannot change after 'end'.")
+        if not self._started:
+            self._configure(options)
+            return
+        if options.channels != self.options.channels:
+            raise OutOfOrder("The number of channels cannot change within a stream.")
+        if options != self.options:
+            self._switch(options)
+        self._tell_ready()
+
+    def _switch(self, options: SessionOptions) -> None:
+        decode = decoder(options.encoding, options.channels)
+        for channel, resampler_ in zip(self._channels, self._resamplers, strict=True):
+            channel.hear(resampler_.flush())
+            channel.configure(options)
+        if (options.encoding, options.sample_rate) != (self.options.encoding, self.options.sample_rate):
+            self._earlier_audio_ms = self._audio_ms
+            self._audio_samples = 0
+            self._decoder = decode
+            self._resamplers = [resampler(options.sample_rate) for _ in range(options.channels)]
+        self.options = options
 
     def _is_current(self, channel: int) -> bool:
         """Whether an answer is to an Open that still counts. Answers come in the order of asking."""
@@ -219,6 +254,13 @@ class Session:
         self._started = True
         self._close_channels("flush")
 
+    def _clear(self) -> None:
+        if self._ending:
+            raise OutOfOrder("'clear' after 'end' is ignored.")
+        self._decoder = decoder(self.options.encoding, self.options.channels)  # without half a sample
+        for channel, resampler_ in zip(self._channels, self._resamplers, strict=True):
+            channel.forget(resampler_.flush())
+
     def _end(self) -> None:
         if self._ending:
             raise OutOfOrder("A second 'end' is ignored.")
@@ -235,13 +277,16 @@ class Session:
             channel.hear(resampler_.flush())
             channel.close(reason)
 
+    @property
+    def _audio_ms(self) -> int:
+        return self._earlier_audio_ms + self._audio_samples * 1000 // self.options.sample_rate
+
     def _finish_if_ended(self) -> None:
         if self.finished or not self._ending or not all(channel.ended for channel in self._channels):
             return
         for channel in self._channels:
             channel.release()
-        audio_ms = self._audio_samples * 1000 // self.options.sample_rate
         speech_samples = sum(channel.speech_samples for channel in self._channels)
         utterances = sum(channel.utterances for channel in self._channels)
-        self._events.append(Done(audio_ms, speech_samples // 16, utterances))
+        self._events.append(Done(self._audio_ms, speech_samples // 16, utterances))
         self.finished = True

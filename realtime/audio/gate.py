@@ -51,16 +51,16 @@ GateEvent = Opened | Passed | Closed
 class Gate:
     """Passes speech. One per channel."""
 
-    def __init__(self, options: GateOptions):
-        self.heard_samples = 0
+    def __init__(self, options: GateOptions, start_sample: int = 0):
+        self.heard_samples = start_sample
         self._vad = Vad(options.aggressiveness)
         self._loudness = Loudness()
         self._hysteresis = Hysteresis(_vad_frames(options.onset_ms), _vad_frames(options.hangover_ms))
         self._pre_roll_samples = options.pre_roll_ms * SAMPLES_PER_MS
         self._keep_samples = self._pre_roll_samples + (self._hysteresis.window_frames + 1) * VAD_FRAME_SAMPLES
-        self._held = Held()  # heard, neither passed nor given up
+        self._held = Held(start_sample)  # heard, neither passed nor given up
         self._rest = np.empty(0, np.float32)  # the beginning of a VAD frame
-        self._judged_samples = 0  # heard_samples less _rest
+        self._judged_samples = start_sample  # heard_samples less _rest
 
     @property
     def is_open(self) -> bool:
@@ -97,6 +97,16 @@ class Gate:
             events.append(Closed(self.heard_samples if self.state is State.SPEAKING else self._speech_end))
         self._hysteresis.close()
         return events
+
+    def forget(self) -> None:
+        """Close, and pass nothing of what was heard so far."""
+        self._held.drop_before(self.heard_samples)
+        self._hysteresis.close()
+
+    def hand_over(self) -> Passed:
+        """After `flush`: the pre-roll, which a successor that starts there is to hear again."""
+        self._held.drop_before(self.heard_samples - self._pre_roll_samples)
+        return Passed(self._held.start, self._held.take_until(self.heard_samples))
 
     @property
     def _speech_end(self) -> int:
@@ -139,8 +149,8 @@ class Gate:
 class OpenGate:
     """The same interface for `vad=off`: everything is passed at once."""
 
-    def __init__(self) -> None:
-        self.heard_samples = 0
+    def __init__(self, start_sample: int = 0) -> None:
+        self.heard_samples = start_sample
         self.is_open = False
 
     def push(self, samples: np.ndarray) -> list[GateEvent]:
@@ -158,10 +168,18 @@ class OpenGate:
         was_open, self.is_open = self.is_open, False
         return [Closed(self.heard_samples)] if was_open else []
 
+    def forget(self) -> None:
+        """Close."""
+        self.is_open = False
 
-def gate(options: GateOptions) -> Gate | OpenGate:
-    """The gate that `options` ask for."""
-    return Gate(options) if options.enabled else OpenGate()
+    def hand_over(self) -> Passed:
+        """Nothing is held: a successor starts behind what was heard."""
+        return Passed(self.heard_samples, np.empty(0, np.float32))
+
+
+def gate(options: GateOptions, start_sample: int = 0) -> Gate | OpenGate:
+    """The gate that `options` ask for; its first sample is `start_sample` of the stream."""
+    return Gate(options, start_sample) if options.enabled else OpenGate(start_sample)
 
 
 def _to_int16(frames: np.ndarray, gains: list[float]) -> bytes:

@@ -13,8 +13,8 @@ CRUMB_SAMPLES = 320  # below it an array takes much more memory than its samples
 class Held:
     """A queue of float32 samples without holes: `start` is the position of the first."""
 
-    def __init__(self) -> None:
-        self.start = 0
+    def __init__(self, start: int = 0) -> None:
+        self.start = start
         self._chunks: deque[np.ndarray] = deque()
 
     def append(self, samples: np.ndarray) -> None:

@@ -7,8 +7,20 @@ there is speech without text. Everything else (silence, flush, end) is `conclude
 from __future__ import annotations
 
 from bisect import bisect_left
+from dataclasses import replace
+from typing import TypeVar
 
-from realtime.events import FRAME_MS, Event, FinalReason, SessionOptions, Warning_, Word
+from realtime.events import (
+    FRAME_MS,
+    Event,
+    Final,
+    FinalReason,
+    Partial,
+    Piece,
+    SessionOptions,
+    Warning_,
+    Word,
+)
 from realtime.text.tokenizer import Tekken
 from realtime.text.transcript import Transcript
 from realtime.text.words import LeaseWord, WordDecoder
@@ -19,6 +31,8 @@ LONGEST_WORD_MS = 800
 # No word is estimated to begin longer than this before its text.
 LOOK_BACK_MS = 30_000
 ROUNDING_MS = 2
+
+Caption = TypeVar("Caption", Partial, Final)
 
 
 class Captions:
@@ -37,13 +51,20 @@ class Captions:
         self._channel = channel
         self._tekken, self._timeline = tekken, timeline
         self._events = events
-        self._interim = options.interim
-        self._gated = options.gate.enabled
-        self._delay_tokens = options.delay_ms // FRAME_MS
-        self._pause_frames = -(-(options.gate.hangover_ms + LONGEST_WORD_MS) // FRAME_MS)
         self._no_text_frames = no_text_frames
         self._transcript = Transcript(channel, options.max_utterance_ms)
+        self._pieces: list[Piece] = []  # of the open utterance, if they are asked for
+        self.configure(options)
         self.begin_lease()
+
+    def configure(self, options: SessionOptions) -> None:
+        """Only between two leases, and between two utterances."""
+        self._interim = options.interim
+        self._gated = options.gate.enabled
+        self._logprobs = options.logprobs
+        self._delay_tokens = options.delay_ms // FRAME_MS
+        self._pause_frames = -(-(options.gate.hangover_ms + LONGEST_WORD_MS) // FRAME_MS)
+        self._transcript.max_utterance_ms = options.max_utterance_ms
 
     @property
     def finals_with_text(self) -> int:
@@ -63,6 +84,8 @@ class Captions:
             self._settle(self._words.cut())
             self._finish("length", 0)
         text, settled = self._words.push(step, token, logprob)
+        if self._logprobs and step > self._delay_tokens:
+            self._note_piece(token, logprob)
         self._settle(settled)
         self._grow(text)
         writes = bool(self._tekken.piece(token)) or token == self._tekken.word_id
@@ -85,6 +108,13 @@ class Captions:
             self._finish(reason, at_ms)
         self._blanks = 0
 
+    def forget(self) -> None:
+        """Drop the open utterance, what is written of its next word included. A new lease must follow."""
+        self._words.finish()
+        self._transcript.forget()
+        self._pieces.clear()
+        self._blanks = 0
+
     @property
     def _written_ms(self) -> int:
         """The lease time that the last step wrote about."""
@@ -103,7 +133,7 @@ class Captions:
             start_ms, _ = self._word_ms(min(self._words.unsettled_ms, written_ms), written_ms)
             partial = self._transcript.grow(text, start_ms, self._stream_ms(self._step * FRAME_MS))
             if partial and self._interim:
-                self._events.append(partial)
+                self._events.append(self._with_pieces(partial))
 
     def _settle(self, words: list[LeaseWord]) -> None:
         self._transcript.settle(
@@ -111,7 +141,18 @@ class Captions:
         )
 
     def _finish(self, reason: FinalReason, at_ms: int) -> None:
-        self._events.append(self._transcript.finish(reason, at_ms))
+        self._events.append(self._with_pieces(self._transcript.finish(reason, at_ms)))
+        self._pieces.clear()
+
+    def _note_piece(self, token: int, logprob: float) -> None:
+        text = self._tekken.piece(token)
+        if not self._pieces:
+            text = text.lstrip()  # as the text of an utterance
+        if text:
+            self._pieces.append(Piece(text, logprob))
+
+    def _with_pieces(self, caption: Caption) -> Caption:
+        return replace(caption, pieces=tuple(self._pieces)) if self._logprobs else caption
 
     def _warn_no_text(self) -> None:
         from_ms = self._stream_ms(self._written_ms - self._blanks * FRAME_MS)

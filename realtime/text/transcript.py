@@ -18,8 +18,8 @@ class Transcript:
     def __init__(self, channel: int, max_utterance_ms: int):
         self.utterance = 0  # the number of the open utterance, or of the next
         self.finals_with_text = 0
+        self.max_utterance_ms = max_utterance_ms
         self._channel = channel
-        self._max_ms = max_utterance_ms
         self._text: list[str] = []
         self._words: list[Word] = []
         self._start_ms = 0
@@ -30,7 +30,7 @@ class Transcript:
 
     def is_overdue(self, heard_ms: int) -> bool:
         """Whether the open utterance has reached its longest: cut it before the next word."""
-        return bool(self._text) and heard_ms - self._start_ms >= self._max_ms
+        return bool(self._text) and heard_ms - self._start_ms >= self.max_utterance_ms
 
     def grow(self, text: str, start_ms: int, audio_ms: int) -> Partial | None:
         """Add text as it was written, with the white space in front. `start_ms` counts if it opens the
@@ -47,6 +47,11 @@ class Transcript:
     def settle(self, words: Iterable[Word]) -> None:
         """Add words whose times are settled; their text has come through `grow`."""
         self._words += words
+
+    def forget(self) -> None:
+        """Drop the open utterance. Its number was told with its partials, so the next one has another."""
+        self.utterance += bool(self._text)
+        self._text, self._words = [], []
 
     def finish(self, reason: FinalReason, at_ms: int) -> Final:
         """Close the utterance. Without text the final is empty, at `at_ms`, and has a number only if a flush asked."""
