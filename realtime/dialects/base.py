@@ -6,13 +6,13 @@ it has to say on its own goes out as `Reply`, in order with what the session say
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
-from realtime.errors import VoxwireError
+from realtime.errors import LimitReached, VoxwireError
 from realtime.events import Command, Event, SessionOptions
 
 Frame = str | bytes
@@ -105,10 +105,11 @@ class Dialect:
         """Options of the stream as far as the handshake decides them."""
         return defaults
 
-    def decode(self, message: Frame) -> list[Request]:
+    def decode(self, message: Frame) -> Iterable[Request]:
         """One message of the client: bytes for binary, str for text.
 
-        A plain byte stream comes cut anywhere, and as an empty message when the client will send no more.
+        A plain byte stream comes cut anywhere, and as an empty message when the client will send no more. Where a
+        small message becomes much audio the requests are made as they are taken, so that others have their turn.
         """
         raise NotImplementedError
 
@@ -122,9 +123,20 @@ class Dialect:
         """Body of the HTTP answer when the connection is refused before the upgrade."""
         return {"type": "error", "code": error.code, "message": error.message, "fatal": True}
 
+    def headers(self, error: VoxwireError | None = None) -> Mapping[str, str]:
+        """Headers besides the usual ones, of the upgrade or of the refusal for `error`."""
+        return {}
+
+    def idled(self, timeout_s: float) -> VoxwireError:
+        """Why a client that sent nothing for so long is cut off."""
+        return LimitReached(f"No message for {timeout_s:g} s.")
+
     def farewell(self, code: int, reason: str) -> tuple[int, str]:
         """Close code and reason in the vendor's terms. `reason` is an error's code, or empty after a good end."""
         return code, reason
+
+    def close(self) -> None:
+        """The connection is over, however it ended: give back what is held."""
 
 
 def to_json(message: Any) -> str:

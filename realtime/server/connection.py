@@ -177,6 +177,7 @@ class Connection:
             return ending
         finally:
             writer.cancel()
+            self._dialect.close()
 
     async def _live(self) -> Ending:
         async with asyncio.TaskGroup() as group:
@@ -361,20 +362,19 @@ class Connection:
             error = AtCapacity("No slot came free for this stream.")
             deadlines.append((self._waiting_since_s + limits.idle_timeout_s, error))
         if self._credit.is_set() and not self._client_ended:  # else it is the server who does not listen
-            error = LimitReached(f"No message for {self._idle_timeout_s:g} s.")
+            error = self._dialect.idled(self._idle_timeout_s)
             deadlines.append((self._heard_s + self._idle_timeout_s, error))
         return deadlines
 
     # ------------------------------------------------------------ in
 
-    def _decoded(self, data: Frame) -> list[Request]:
+    def _decoded(self, data: Frame) -> Iterator[Request]:
         try:
-            return self._dialect.decode(data)
+            yield from self._dialect.decode(data)
         except VoxwireError as error:
             self._tell(error)
             if error.fatal:
                 self.end(Ending(error.close_code, error.code))
-            return []
 
     def _receive(self, request: Request) -> None:
         if self._farewell is not None or self._ended.done():

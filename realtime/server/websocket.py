@@ -58,6 +58,7 @@ class StreamEndpoint:
         try:
             if not request.headers.get(hdrs.UPGRADE):
                 return self._refusal(UpgradeRequired("Connect with a WebSocket."), dialect)
+            socket.headers.update(dialect.headers())
             await socket.prepare(request)
             await serve(self._service, socket, dialect, options, seats, request.remote, authorized)
             _abort_unless_closed(request, socket)
@@ -100,6 +101,7 @@ class StreamEndpoint:
             headers[hdrs.WWW_AUTHENTICATE] = 'Bearer realm="voxwire"'
         elif isinstance(error, UpgradeRequired):
             headers[hdrs.UPGRADE] = "websocket"
+        headers.update(dialect.headers(error))
         return web.json_response(dialect.refusal(error), status=error.http_status, headers=headers)
 
 
