@@ -8,6 +8,8 @@ One object a line:
     {"bytes": "00ff"}        binary, in hexadecimal           {"slots": 1}    slots of the engine from now on
     {"call": "retry"}        a method of the session          {"told": {…}}   what the client is told, in order
 
+What subscribers are told stands among it as {"announce": …} and {"publish": …}.
+
 A conversation in a folder is one of that dialect: its `form.py` has `new()`, which makes the dialect, and
 `messages(channels)`, which puts audio, float32 [channels, n] at 16 kHz, into the messages of a client.
 

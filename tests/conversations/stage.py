@@ -9,7 +9,7 @@ from collections import deque
 
 import numpy as np
 
-from realtime.dialects.base import Credentials, Handshake, HangUp, Note, Reply
+from realtime.dialects.base import Announce, Credentials, Handshake, HangUp, Note, Publish, Reply
 from realtime.dialects.native import NativeDialect
 from realtime.errors import VoxwireError
 from realtime.events import Error, SessionOptions, Step
@@ -150,6 +150,7 @@ class Stage:
         handshake = Handshake(tuple(pairs), headers or {})
         options = self.dialect.open(handshake, defaults or SessionOptions())
         self.keys = []  # presented within messages
+        self.announced = False
         self.session = Session(
             options, engine.tekken, session_id="s1", model="echo", limits=limits or SessionLimits()
         )
@@ -166,7 +167,7 @@ class Stage:
                 for request in self.dialect.decode(text):
                     self.receive(request)
             except VoxwireError as error:
-                self.tell(self.dialect.encode(Error(error.code, error.message, error.fatal)))
+                self.say(Error(error.code, error.message, error.fatal))
             self.settle()
         return self.told[seen:]
 
@@ -180,6 +181,11 @@ class Stage:
                 self.keys.append(key)
             case HangUp(code, reason):
                 self.told.append({"hang_up": [code, reason]})
+            case Announce(name, details):
+                self.announced = True
+                self.told.append({"announce": name, **details})
+            case Publish(message):
+                self.told.append({"publish": dict(message)})
             case _:
                 self.session.receive(request)
                 self.carry_out()
@@ -214,7 +220,13 @@ class Stage:
             for effect in effects:
                 self.obey(effect)
         for event in self.session.events():
-            self.tell(self.dialect.encode(event))
+            self.say(event)
+
+    def say(self, event):
+        """To the client, and to subscribers where there are any."""
+        self.tell(self.dialect.encode(event))
+        if self.announced:
+            self.told += [{"publish": json.loads(frame)} for frame in NativeDialect().encode(event)]
 
     def obey(self, effect):
         match effect:
