@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from realtime import config as configuration
@@ -72,14 +72,15 @@ def _serve(arguments: argparse.Namespace) -> int:
 
     config = configuration.load(vars(arguments), os.environ)
     logs.set_up(config.log)
-    listener = app.bind(config.server.host, config.server.port)
+    listener, tcp_listeners = app.bind(config.server.host, config.server.port), app.bind_tcp(config)
     engine = _load(config)
 
     async def run() -> int:
-        server = app.Server(config, engine, listener)
+        server = app.Server(config, engine, listener, tcp_listeners)
         server.heed_signals()
         await server.start()
-        print(_welcome(config, engine, server.port), flush=True)
+        tcp_ports = {name: port.port for name, port in server.tcp_ports.items()}
+        print(_welcome(config, engine, server.port, tcp_ports), flush=True)
         return await server.run()
 
     return _run_loop(run())
@@ -147,7 +148,7 @@ def _load(config: Config):
     )
 
 
-def _welcome(config: Config, engine, port: int) -> str:
+def _welcome(config: Config, engine, port: int, tcp_ports: Mapping[str, int]) -> str:
     """What is served, what to open, how to try it."""
     from realtime.engine import describe_capacity
     from realtime.server.auth import is_loopback
@@ -171,6 +172,7 @@ def _welcome(config: Config, engine, port: int) -> str:
         f"  demo        {demo}",
         f"  microphone  {_python()} -m client mic{to_url}",
         f"  file        {_python()} -m client file talk.wav{to_url}",
+        *(f"  {name:<11} tcp://{shown}:{number}" for name, number in tcp_ports.items()),
         "  stop        Ctrl-C",
         "",
     ]

@@ -6,11 +6,15 @@ import asyncio
 import logging
 import signal
 import socket as sockets
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from aiohttp import web
 
 from realtime.config import Config
+from realtime.dialects.base import Dialect
 from realtime.dialects.native import NativeDialect
+from realtime.dialects.wyoming import WyomingDialect
 from realtime.errors import ConfigError, EngineFailed, ShuttingDown
 from realtime.server import auth, http
 from realtime.server.admission import Admission
@@ -18,6 +22,7 @@ from realtime.server.connection import FAREWELL_TIMEOUT_S, Connection, Ending
 from realtime.server.exchange import Exchange
 from realtime.server.hub import Hub
 from realtime.server.metrics import Metrics
+from realtime.server.tcp import TcpEndpoint, TcpPort, check_keys, ports
 from realtime.server.websocket import StreamEndpoint
 from realtime.session import SessionLimits
 
@@ -98,10 +103,16 @@ class Service:
 
 
 class Server:
-    """The service on its port: `start`, then `run` until there is a reason to stop."""
+    """The service on its ports: `start`, then `run` until there is a reason to stop."""
 
-    def __init__(self, config: Config, engine, listener: sockets.socket):
-        """`listener` is bound, not yet listening (see `bind`)."""
+    def __init__(
+        self,
+        config: Config,
+        engine,
+        listener: sockets.socket,
+        tcp_listeners: Mapping[str, sockets.socket] | None = None,
+    ):
+        """`listener` is bound, not yet listening (see `bind`); so are those of other protocols (see `bind_tcp`)."""
         self._engine = engine
         self._listener = listener
         self._loop = asyncio.get_running_loop()
@@ -109,6 +120,10 @@ class Server:
         self._runner: web.AppRunner | None = None
         self._stop: asyncio.Future[str] = self._loop.create_future()
         self.port: int = listener.getsockname()[1]
+        self.tcp_ports = {
+            name: TcpPort(TcpEndpoint(self.service, TCP_DIALECTS[name](self.service)), bound)
+            for name, bound in (tcp_listeners or {}).items()
+        }
 
     def heed_signals(self) -> None:
         """SIGTERM and SIGINT end `run` from now on."""
@@ -126,6 +141,8 @@ class Server:
         )
         await self._runner.setup()
         await web.SockSite(self._runner, self._listener, backlog=BACKLOG_CONNECTIONS).start()
+        for port in self.tcp_ports.values():
+            await port.start()
 
     def stop_because(self, reason: str) -> None:
         if not self._stop.done():
@@ -143,7 +160,9 @@ class Server:
         return EXIT_ENGINE_FAILED if self._engine.failure is not None else 0
 
     async def close(self) -> None:
-        """Close the port, then the engine: no stream may outlive it. Idempotent."""
+        """Close the ports, then the engine: no stream may outlive it. Idempotent."""
+        for port in self.tcp_ports.values():
+            await port.close()
         self.service.calls.close()
         runner, self._runner = self._runner, None
         if runner is not None:
@@ -171,6 +190,18 @@ def build_app(service: Service) -> web.Application:
     app.router.add_get("/metrics", probes.metrics)
     app.router.add_get("/{path:.*}", pages.handle)
     return app
+
+
+# What speaks on which TCP port, by the name of its setting.
+TCP_DIALECTS: dict[str, Callable[[Service], Callable[[], Dialect]]] = {
+    "wyoming": lambda service: partial(WyomingDialect, service.engine.model_name),
+}
+
+
+def bind_tcp(config: Config) -> dict[str, sockets.socket]:
+    """A bound socket for every protocol that has a port. Raises ConfigError."""
+    check_keys(config)
+    return {name: bind(config.server.host, port) for name, port in ports(config).items() if port}
 
 
 def bind(host: str, port: int) -> sockets.socket:
