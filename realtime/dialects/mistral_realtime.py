@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from realtime.dialects.base import Dialect, Frame, Handshake, to_json
+from realtime.dialects.base import Dialect, Frame, Handshake, Note, to_json
 from realtime.dialects.running_text import RunningText
-from realtime.errors import BadMessage, BadOption, OutOfOrder, VoxwireError
+from realtime.errors import BadMessage, BadOption, LimitReached, OutOfOrder, VoxwireError
 from realtime.events import (
     DELAYS_MS,
     FRAME_MS,
@@ -47,8 +47,17 @@ ENCODINGS = {  # the vendor's name: ours
 DEFAULT_ENCODING, DEFAULT_RATE_HZ = "pcm_s16le", 16000
 HANGOVER_MS = (100, 5000)  # what a gate can be told
 LARGEST_AUDIO_BYTES = 262_144  # of one message, as the vendor promises
+MAX_TTL_S = 7200  # of a short-lived key
 MAX_SEGMENTS = 300  # in a sum: all of them have been told before
-STATUS = {cls.code: cls.http_status for cls in (VoxwireError, *VoxwireError.__subclasses__())}
+
+
+class NoAudio(LimitReached):
+    code = "no_audio"
+
+
+# The vendor numbers its errors and has told of one; the others are HTTP's.
+NUMBERS = {cls.code: cls.http_status for cls in (VoxwireError, *VoxwireError.__subclasses__())}
+NUMBERS[NoAudio.code] = 3804
 
 # ---------------------------------------------------------------- what a client sends
 
@@ -102,6 +111,22 @@ MESSAGES = (SessionUpdate, AudioAppend, AudioFlush, AudioEnd)
 TYPES = [message.__struct_config__.tag for message in MESSAGES]
 _DECODE = msgspec.json.Decoder(SessionUpdate | AudioAppend | AudioFlush | AudioEnd).decode
 _ENVELOPE = msgspec.json.Decoder(Envelope).decode
+
+
+class ClientSessionRequest(msgspec.Struct):
+    """For a short-lived key. Not on the socket: a page's own server posts it."""
+
+    model: str
+    purpose: Literal["realtime"] = "realtime"
+    ttl_seconds: Annotated[int, Meta(ge=1, le=MAX_TTL_S)] | None = None
+
+    @classmethod
+    def parsed(cls, body: bytes) -> ClientSessionRequest:
+        """Raises BadMessage."""
+        try:
+            return msgspec.json.decode(body, type=cls)
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
+            raise BadMessage(f"This is no request for a client session: {error}.") from None
 
 
 # ---------------------------------------------------------------- settings of one session
@@ -222,7 +247,7 @@ class MistralRealtimeDialect(Dialect):
                 self._announced.append(self._settings)
                 return [Configure(self._settings.options)]
 
-    def encode(self, event: Event) -> list[Frame]:
+    def encode(self, event: Event | Note) -> list[Frame]:
         match event:
             case Partial(text=text):
                 messages = self._delta(self._text.grow(text))
@@ -238,7 +263,7 @@ class MistralRealtimeDialect(Dialect):
                 )
                 messages = []
             case Error(code, text):
-                error = {"message": text, "code": STATUS.get(code, 500), "type": code}
+                error = {"message": text, "code": NUMBERS.get(code, 500), "type": code}
                 messages = [{"type": "error", "error": error}]
             case Done(audio_ms=audio_ms):
                 messages = [*self._late_turns, self._sum(audio_ms)]
@@ -254,6 +279,9 @@ class MistralRealtimeDialect(Dialect):
             "param": None,
             "code": error.http_status,
         }
+
+    def idled(self, timeout_s: float) -> VoxwireError:
+        return NoAudio(f"No message for {timeout_s:g} s.")
 
     # ------------------------------------------------------------ in
 

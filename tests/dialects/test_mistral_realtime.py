@@ -241,6 +241,12 @@ def test_errors_have_numbers(dialect, error):
     assert parse_realtime_event(message).error.code == error.http_status
 
 
+def test_an_idle_client_gets_the_vendors_number(dialect):
+    error = dialect.idled(30.0)
+    [message] = told(dialect, Error(error.code, error.message, error.fatal))
+    assert (message["error"]["code"], message["error"]["message"]) == (3804, "No message for 30 s.")
+
+
 def test_a_refusal_before_the_upgrade(dialect):
     body = dialect.refusal(AtCapacity())
     assert (body["object"], body["type"], body["code"]) == ("error", "at_capacity", 503)
