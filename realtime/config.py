@@ -76,6 +76,7 @@ class SessionConfig:
 class LimitsConfig:
     max_connections: int
     max_message_bytes: int
+    max_upload_bytes: int
     idle_timeout_s: float
     max_session_s: float
     max_ahead_s: float
@@ -364,6 +365,13 @@ SETTINGS = (
     Setting("session", "vad_hangover_ms", integer(100, 5000), 500, "unvoiced time that closes it"),
     Setting("limits", "max_connections", integer(1, 1_000_000), 1000, "open sockets, speaking or silent"),
     Setting("limits", "max_message_bytes", integer(1024, 1 << 30), 1 << 20, "one WebSocket message"),
+    Setting(
+        "limits",
+        "max_upload_bytes",
+        integer(1024, 1 << 40),
+        512 << 20,
+        "one file sent to be transcribed; it is kept on disk while that lasts",
+    ),
     Setting("limits", "idle_timeout_s", seconds(), 60.0, "no message for this long closes; 0 never"),
     Setting("limits", "max_session_s", seconds(), 86_400.0, "longest connection; 0 without end"),
     Setting(
