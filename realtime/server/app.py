@@ -6,17 +6,20 @@ import asyncio
 import logging
 import signal
 import socket as sockets
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from realtime.config import Config
+from realtime.dialects.audiosocket import AudioSocketDialect
 from realtime.dialects.base import Dialect
+from realtime.dialects.mistral_realtime import MistralRealtimeDialect
 from realtime.dialects.native import NativeDialect
+from realtime.dialects.vosk import VoskDialect
 from realtime.dialects.wyoming import WyomingDialect
 from realtime.errors import ConfigError, EngineFailed, ShuttingDown
-from realtime.server import auth, http
+from realtime.server import auth, http, mistral_keys
 from realtime.server.admission import Admission
 from realtime.server.connection import FAREWELL_TIMEOUT_S, Connection, Ending
 from realtime.server.exchange import Exchange
@@ -27,6 +30,8 @@ from realtime.server.websocket import StreamEndpoint
 from realtime.session import SessionLimits
 
 log = logging.getLogger("voxwire.server")
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 EXIT_ENGINE_FAILED = 1
 REQUEST_TIMEOUT_S = 30.0  # for a connection to bring a whole request; the library would wait for an hour
@@ -185,16 +190,34 @@ def build_app(service: Service) -> web.Application:
     app.on_response_prepare.append(http.add_security_headers)
     probes, pages = http.Probes(service), http.Pages()
     app.router.add_get("/v1/stream", StreamEndpoint(service, NativeDialect).handle)
+    app.router.add_get(
+        "/v1/audio/transcriptions/realtime", StreamEndpoint(service, MistralRealtimeDialect).handle
+    )
+    mistral_keys.add_routes(app, service)
     app.router.add_get("/healthz", probes.health)
     app.router.add_get("/readyz", probes.ready)
     app.router.add_get("/metrics", probes.metrics)
+    vosk = StreamEndpoint(service, VoskDialect)
+    app.router.add_get("/vosk", vosk.handle)
+    app.router.add_get("/", _page_or_stream(pages.handle, vosk.handle))
     app.router.add_get("/{path:.*}", pages.handle)
     return app
+
+
+def _page_or_stream(page: Handler, stream: Handler) -> Handler:
+    """Clients of vosk-server know a host and a port, no path; browsers ask the same address for the page."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        upgrade = request.headers.get(hdrs.UPGRADE, "")
+        return await (stream if upgrade.lower() == "websocket" else page)(request)
+
+    return handle
 
 
 # What speaks on which TCP port, by the name of its setting.
 TCP_DIALECTS: dict[str, Callable[[Service], Callable[[], Dialect]]] = {
     "wyoming": lambda service: partial(WyomingDialect, service.engine.model_name),
+    "audiosocket": lambda service: AudioSocketDialect,
 }
 
 
