@@ -20,6 +20,7 @@ from realtime.errors import BadMessage, BadOption, OutOfOrder
 from realtime.events import Audio, Configure, Event, SessionOptions
 
 CALL_PARAMETER = "call_id"
+MAX_LINE = 4096
 # Asterisk's name of a codec: encoding and Hz.
 FORMATS = {
     "ulaw": ("mulaw", 8000),
@@ -89,14 +90,28 @@ class AsteriskDialect(Dialect):
 def _fields(message: str) -> dict[str, Any]:
     """An event in either form; its name is under `event`."""
     if not message.lstrip().startswith("{"):
-        event, *pairs = message.split() or [""]
-        return {"event": event} | {name: value for name, _, value in (pair.partition(":") for pair in pairs)}
+        return _line(message)
     try:
         fields = msgspec.json.decode(message)
     except (msgspec.DecodeError, ValueError, RecursionError):
         raise BadMessage("This is no event of chan_websocket.") from None
     if not isinstance(fields.get("event"), str):
         raise BadMessage("The event has no name.")
+    return fields
+
+
+def _line(message: str) -> dict[str, Any]:
+    """`EVENT name:value …`; a value may hold spaces."""
+    if len(message) > MAX_LINE:
+        raise BadMessage("This is no event of chan_websocket.")
+    event, *words = message.split() or [""]
+    fields, name = {"event": event}, ""
+    for word in words:
+        key, colon, value = word.partition(":")
+        if colon:
+            name, fields[key] = key, value
+        elif name:
+            fields[name] += " " + word
     return fields
 
 

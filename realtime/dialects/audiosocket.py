@@ -11,6 +11,7 @@ Asterisk understands audio and hang-up only, so nothing is sent back: who wants 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from uuid import UUID
 
@@ -45,15 +46,14 @@ class AudioSocketDialect(Dialect):
         self._options = replace(defaults, encoding="pcm_s16le", sample_rate=8000, channels=1)
         return self._options
 
-    def decode(self, message: Frame) -> list[Request]:
+    def decode(self, message: Frame) -> Iterator[Request]:
         """Bytes as they come; empty at their end. Raises NoAudioSocket, and BadOption for a rate too high."""
         if not message:
-            return self._end()
+            yield from self._end()
+            return
         self._rest += message if isinstance(message, bytes) else message.encode()
-        requests: list[Request] = []
         while not self._ended and (frame := self._frame()) is not None:
-            requests += self._obey(*frame)
-        return requests
+            yield from self._obey(*frame)
 
     def encode(self, event: Event) -> list[Frame]:
         """Nothing: what we send would be played to the caller."""
