@@ -137,9 +137,9 @@ class SessionConfig:
 
     def updated(self, session: Any) -> SessionConfig:
         """This configuration after a client's `session`. Raises BadValue, and then nothing of it counts."""
-        fields = _object(session, "session")
-        audio = _object(fields.get("audio"), "session.audio", {})
-        inputs = _object(audio.get("input"), "session.audio.input", {})
+        fields = an_object(session, "session")
+        audio = an_object(fields.get("audio"), "session.audio", {})
+        inputs = an_object(audio.get("input"), "session.audio.input", {})
         config = self._updated("session", fields, BETA_FIELDS)
         return config._updated("session.audio.input", inputs, GA_FIELDS)
 
@@ -187,11 +187,11 @@ def _read_format(config: SessionConfig, value: Any, path: str) -> dict[str, Any]
     if value is None:
         return {"format": "audio/pcm", "rate_hz": PCM_RATE_HZ}
     if isinstance(value, str):
-        return _format(BETA_FORMATS[_one_of(value, BETA_FORMATS, path)], PCM_RATE_HZ)
-    fields = _object(value, path)
-    kind = _one_of(fields.get("type", config.format), ENCODINGS, f"{path}.type")
+        return _format(BETA_FORMATS[one_of(value, BETA_FORMATS, path)], PCM_RATE_HZ)
+    fields = an_object(value, path)
+    kind = one_of(fields.get("type", config.format), ENCODINGS, f"{path}.type")
     rate = fields.get("rate")
-    rate_hz = PCM_RATE_HZ if rate is None else _whole(rate, 8000, 48_000, f"{path}.rate")
+    rate_hz = PCM_RATE_HZ if rate is None else whole(rate, 8000, 48_000, f"{path}.rate")
     return _format(kind, rate_hz)
 
 
@@ -201,10 +201,10 @@ def _format(kind: str, pcm_rate_hz: int) -> dict[str, Any]:
 
 def _read_transcription(config: SessionConfig, value: Any, path: str) -> dict[str, Any]:
     """The model hears its language itself and takes no hints: what else is given is repeated, and not used."""
-    given = _object(value, path, {})
+    given = an_object(value, path, {})
     transcription = {} if value is None else dict(config.transcription) | given
     if transcription.get("delay") is not None:
-        _one_of(transcription["delay"], DELAYS_MS, f"{path}.delay")
+        one_of(transcription["delay"], DELAYS_MS, f"{path}.delay")
     known = ("model", "language", "languages", "prompt", "keywords", "delay")
     return {"transcription": {name: transcription[name] for name in known if transcription.get(name)}}
 
@@ -212,22 +212,22 @@ def _read_transcription(config: SessionConfig, value: Any, path: str) -> dict[st
 def _read_noise_reduction(config: SessionConfig, value: Any, path: str) -> dict[str, Any]:
     if value is None:
         return {"noise_reduction": None}
-    kind = _one_of(_object(value, path).get("type"), NOISE_REDUCTIONS, f"{path}.type")
+    kind = one_of(an_object(value, path).get("type"), NOISE_REDUCTIONS, f"{path}.type")
     return {"noise_reduction": {"type": kind}}
 
 
 def _read_turn_detection(config: SessionConfig, value: Any, path: str) -> dict[str, Any]:
     if value is None:
         return {"turn_detection": None}
-    fields = _object(value, path)
+    fields = an_object(value, path)
     before = config.turn_detection or TurnDetection()
-    kind = _one_of(fields.get("type", before.type), ("server_vad", "semantic_vad"), f"{path}.type")
+    kind = one_of(fields.get("type", before.type), ("server_vad", "semantic_vad"), f"{path}.type")
     checks: dict[str, Callable[[Any, str], Any]] = {
         "threshold": _fraction,
-        "prefix_padding_ms": lambda value, path: _whole(value, 0, LONGEST_PADDING_MS, path),
-        "silence_duration_ms": lambda value, path: _whole(value, 0, LONGEST_SILENCE_MS, path),
-        "idle_timeout_ms": lambda value, path: _whole(value, 0, 10**9, path),
-        "eagerness": lambda value, path: _one_of(value, HANGOVERS_MS, path),
+        "prefix_padding_ms": lambda value, path: whole(value, 0, LONGEST_PADDING_MS, path),
+        "silence_duration_ms": lambda value, path: whole(value, 0, LONGEST_SILENCE_MS, path),
+        "idle_timeout_ms": lambda value, path: whole(value, 0, 10**9, path),
+        "eagerness": lambda value, path: one_of(value, HANGOVERS_MS, path),
     }
     given = {
         name: check(fields[name], f"{path}.{name}")
@@ -247,7 +247,7 @@ def _read_include(config: SessionConfig, value: Any, path: str) -> dict[str, Any
         raise BadValue(f"Invalid type for '{path}': expected a list.", path, "invalid_type")
     return {
         "include": tuple(
-            dict.fromkeys(_one_of(name, (LOGPROBS,), f"{path}[{at}]") for at, name in enumerate(value))
+            dict.fromkeys(one_of(name, (LOGPROBS,), f"{path}[{at}]") for at, name in enumerate(value))
         )
     }
 
@@ -263,7 +263,7 @@ _READERS: dict[str, Callable[[SessionConfig, Any, str], dict[str, Any]]] = {
 # ---------------------------------------------------------------- values
 
 
-def _object(value: Any, path: str, absent: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+def an_object(value: Any, path: str, absent: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
     if value is None and absent is not None:
         return absent
     if not isinstance(value, dict):
@@ -271,7 +271,7 @@ def _object(value: Any, path: str, absent: Mapping[str, Any] | None = None) -> M
     return value
 
 
-def _one_of(value: Any, known: Iterable[str], path: str) -> str:
+def one_of(value: Any, known: Iterable[str], path: str) -> str:
     names = list(known)
     if not isinstance(value, str) or value not in names:
         listed = ", ".join(f"'{name}'" for name in names)
@@ -279,7 +279,7 @@ def _one_of(value: Any, known: Iterable[str], path: str) -> str:
     return value
 
 
-def _whole(value: Any, low: int, high: int, path: str) -> int:
+def whole(value: Any, low: int, high: int, path: str) -> int:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):

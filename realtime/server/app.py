@@ -19,7 +19,7 @@ from realtime.dialects.native import NativeDialect
 from realtime.dialects.vosk import VoskDialect
 from realtime.dialects.wyoming import WyomingDialect
 from realtime.errors import ConfigError, EngineFailed, ShuttingDown
-from realtime.server import auth, http, mistral_keys
+from realtime.server import auth, http, mistral_keys, openai_keys
 from realtime.server.admission import Admission
 from realtime.server.connection import FAREWELL_TIMEOUT_S, Connection, Ending
 from realtime.server.exchange import Exchange
@@ -194,6 +194,7 @@ def build_app(service: Service) -> web.Application:
         "/v1/audio/transcriptions/realtime", StreamEndpoint(service, MistralRealtimeDialect).handle
     )
     mistral_keys.add_routes(app, service)
+    openai_keys.add_routes(app, service)
     app.router.add_get("/healthz", probes.health)
     app.router.add_get("/readyz", probes.ready)
     app.router.add_get("/metrics", probes.metrics)
