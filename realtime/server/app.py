@@ -16,6 +16,7 @@ from realtime.dialects.audiosocket import AudioSocketDialect
 from realtime.dialects.base import Dialect
 from realtime.dialects.mistral_realtime import MistralRealtimeDialect
 from realtime.dialects.native import NativeDialect
+from realtime.dialects.realtime_path import RealtimePathDialect
 from realtime.dialects.vosk import VoskDialect
 from realtime.dialects.wyoming import WyomingDialect
 from realtime.errors import ConfigError, EngineFailed, ShuttingDown
@@ -190,6 +191,7 @@ def build_app(service: Service) -> web.Application:
     app.on_response_prepare.append(http.add_security_headers)
     probes, pages = http.Probes(service), http.Pages()
     app.router.add_get("/v1/stream", StreamEndpoint(service, NativeDialect).handle)
+    app.router.add_get("/v1/realtime", StreamEndpoint(service, RealtimePathDialect).handle)
     app.router.add_get(
         "/v1/audio/transcriptions/realtime", StreamEndpoint(service, MistralRealtimeDialect).handle
     )
