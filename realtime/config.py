@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import binascii
 import difflib
 import re
 import tomllib
@@ -13,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from realtime.errors import ConfigError
 from realtime.events import DELAYS_MS, GateOptions, SessionOptions
@@ -95,6 +97,14 @@ class AuthConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class CallsConfig:
+    """`webhook_url` empty: nothing is posted. `webhook_secret` empty: what is posted is not signed."""
+
+    webhook_url: str = field(repr=False)  # it may hold a password
+    webhook_secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class LogConfig:
     level: str
     format: str
@@ -107,6 +117,7 @@ class Config:
     session: SessionConfig
     limits: LimitsConfig
     auth: AuthConfig
+    calls: CallsConfig
     log: LogConfig
 
 
@@ -170,6 +181,14 @@ def delay() -> Kind:
     return Kind("MS", int, _one_of(DELAYS_MS), (int,))
 
 
+def url() -> Kind:
+    return Kind("URL", str, _web_address, (str,))
+
+
+def secret() -> Kind:
+    return Kind("TEXT", str, _signing_secret, (str,))
+
+
 def device() -> Kind:
     return Kind("auto|cpu|cuda[:N]", str, _device, (str,))
 
@@ -217,6 +236,21 @@ def _device(value: str) -> str:
 def _not_empty(value: str) -> str:
     if not value.strip():
         raise ValueError("is empty")
+    return value
+
+
+def _web_address(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("is no address that begins with http:// or https://")
+    return value
+
+
+def _signing_secret(value: str) -> str:
+    """Any text; behind `whsec_` it must be base64, as the libraries of Standard Webhooks have it."""
+    prefix, found, encoded = _not_empty(value).partition("whsec_")
+    if found and not prefix:
+        binascii.a2b_base64(encoded, strict_mode=True)
     return value
 
 
@@ -281,6 +315,7 @@ SECTIONS = {
     "session": "what a stream gets unless its client asks otherwise",
     "limits": "what one client may take",
     "auth": "who may come in",
+    "calls": "where telephone calls are reported",
     "log": "what it says",
 }
 
@@ -416,6 +451,23 @@ SETTINGS = (
         "whether a server with keys may open its TCP ports, which know none, to its network",
     ),
     Setting(
+        "calls",
+        "webhook_url",
+        url(),
+        "",
+        "address that the finals of telephone calls are posted to",
+        shown_default="none",
+    ),
+    Setting(
+        "calls",
+        "webhook_secret",
+        secret(),
+        "",
+        "what these posts are signed with (HMAC-SHA256). No flag: the process list is public",
+        shown_default="none",
+        has_flag=False,
+    ),
+    Setting(
         "log",
         "level",
         choice("debug", "info", "warning", "error"),
@@ -427,6 +479,10 @@ SETTINGS = (
 )
 
 _BY_PLACE = {(setting.section, setting.key): setting for setting in SETTINGS}
+_REASONS_WITHOUT_VALUE = {
+    "api_keys": "is not a list of non-empty texts",
+    "webhook_secret": "is neither a text nor, behind whsec_, base64",
+}
 _BY_VARIABLE = {setting.variable: setting for setting in SETTINGS}
 
 # ---------------------------------------------------------------- reading
@@ -506,7 +562,7 @@ def _read(setting: Setting, source: str, parse: Callable[[Any], Any], raw: Any) 
         return parse(raw)
     except ValueError as error:
         # A refused key must not end up in a log.
-        reason = "is not a list of non-empty texts" if setting.key == "api_keys" else error
+        reason = _REASONS_WITHOUT_VALUE.get(setting.key, error)
         raise ConfigError(f"{setting.flat} (from {source}): {reason}") from None
 
 
@@ -525,6 +581,7 @@ def _tree(values: dict[tuple[str, str], Any]) -> Config:
         session=_section(SessionConfig, sections["session"]),
         limits=_section(LimitsConfig, sections["limits"]),
         auth=_auth(**sections["auth"]),
+        calls=_section(CallsConfig, sections["calls"]),
         log=_section(LogConfig, sections["log"]),
     )
 
