@@ -20,10 +20,11 @@ from realtime.dialects.realtime_path import RealtimePathDialect
 from realtime.dialects.vosk import VoskDialect
 from realtime.dialects.wyoming import WyomingDialect
 from realtime.errors import ConfigError, EngineFailed, ShuttingDown
-from realtime.server import auth, http, mistral_keys, openai_keys
+from realtime.server import auth, deepgram, http, mistral_keys, openai_keys
 from realtime.server.admission import Admission
 from realtime.server.connection import FAREWELL_TIMEOUT_S, Connection, Ending
 from realtime.server.exchange import Exchange
+from realtime.server.files import endpoints as files
 from realtime.server.hub import Hub
 from realtime.server.metrics import Metrics
 from realtime.server.tcp import TcpEndpoint, TcpPort, check_keys, ports
@@ -197,6 +198,8 @@ def build_app(service: Service) -> web.Application:
     )
     mistral_keys.add_routes(app, service)
     openai_keys.add_routes(app, service)
+    deepgram.add_routes(app, service)
+    files.add_routes(app, service)
     app.router.add_get("/healthz", probes.health)
     app.router.add_get("/readyz", probes.ready)
     app.router.add_get("/metrics", probes.metrics)

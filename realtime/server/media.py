@@ -21,6 +21,8 @@ BLOCK_SAMPLES = SAMPLE_RATE_HZ // 2
 MIN_RATE_HZ, MAX_RATE_HZ = 4_000, 384_000
 # Playlists name other files and addresses; nothing but the file itself is ever read.
 OPTIONS = {"protocol_whitelist": "none"}
+# How files begin that are surely not raw samples: WAV, Ogg, FLAC, Matroska and WebM, MP3 with tags, AIFF, AU, CAF.
+MAGIC = (b"RIFF", b"RF64", b"OggS", b"fLaC", b"\x1a\x45\xdf\xa3", b"ID3", b"FORM", b".snd", b"caff")
 # What silence is, and how far it is from full scale. Floats are at that scale already.
 SCALES = {np.uint8: (128, 1 << 7), np.int16: (0, 1 << 15), np.int32: (0, 1 << 31), np.int64: (0, 1 << 63)}
 
@@ -97,6 +99,13 @@ class Media:
             yield from self._container.demux(self._track)
         except av.FFmpegError:
             self._broken = True
+
+
+def has_container(file: BinaryIO) -> bool:
+    """Whether the file begins like one of the usual containers; it is then at its start again."""
+    head = file.read(16)
+    file.seek(0)
+    return head.startswith(MAGIC) or head[4:8] == b"ftyp"
 
 
 def _open(file: BinaryIO, raw: Raw | None) -> av.container.InputContainer:
