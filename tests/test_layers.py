@@ -34,6 +34,7 @@ class Layer:
 LAYERS = (
     Layer(GROUND, ours=GROUND, libraries=("numpy",)),
     Layer(("realtime.audio.vad",), ours=GROUND, libraries=("numpy", "webrtcvad")),
+    Layer(("realtime.audio.containers",), ours=(*GROUND, "realtime.audio"), libraries=("numpy", "av")),
     Layer(("realtime.audio",), ours=(*GROUND, "realtime.audio"), libraries=("numpy", "soxr")),
     Layer(("realtime.text",), ours=(*GROUND, "realtime.text"), libraries=()),
     # The hub is where weights come from; nothing else of the model knows of a network.
@@ -169,6 +170,8 @@ def test_imports_only_what_its_layer_may(module):
     [
         ("realtime.audio.gate", "import webrtcvad"),
         ("realtime.audio.gate", "import torch"),
+        ("realtime.audio.gate", "import av"),
+        ("realtime.server.app", "import soundfile"),
         ("realtime.audio.gate", "from asyncio import Queue"),
         ("realtime.audio.gate", "from realtime import session"),
         ("realtime.audio.gate", "from ..text import words"),

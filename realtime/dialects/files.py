@@ -17,6 +17,7 @@ from realtime.events import FRAME_MS, Event, Final, Partial, Piece, SessionOptio
 
 JSON = "application/json"
 PLAIN = "text/plain; charset=utf-8"
+TRUE, FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 
 
 class BadField(BadOption):
@@ -48,9 +49,9 @@ class Fields:
     def flag(self, name: str) -> bool:
         """False where it is not given. Raises BadField for what is neither true nor false."""
         value = self.text(name, "false").strip().lower()
-        if value not in ("true", "1", "false", "0"):
+        if value not in (*TRUE, *FALSE):
             raise BadField(f"{name} must be true or false; got {shown(value)}.", name)
-        return value in ("true", "1")
+        return value in TRUE
 
     def number(self, name: str, low: float, high: float) -> float | None:
         """None where it is not given. Raises BadField outside `low`..`high`."""

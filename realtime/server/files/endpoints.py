@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO
+from uuid import uuid4
 
 from aiohttp import hdrs, web
 
@@ -65,7 +65,7 @@ class Call:
     def of(cls, request: web.Request, vendor: type[FileDialect] | None = None) -> Call:
         if vendor is None:
             vendor = _vendor(request, None)
-        return cls(request, vendor, f"req_{secrets.token_hex(12)}")
+        return cls(request, vendor, str(uuid4()))
 
     @property
     def is_lost(self) -> bool:
