@@ -1,0 +1,238 @@
+"""What Deepgram's two live protocols share: audio as the query tells it, words, refusals and farewells."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+import msgspec
+
+from realtime.dialects.base import Dialect, Frame, Handshake
+from realtime.errors import BadMessage, BadOption, VoxwireError
+from realtime.events import SAMPLE_BYTES, Audio, SessionOptions, Word
+
+PLAIN = {"linear16": "pcm_s16le", "linear32": "pcm_f32le", "mulaw": "mulaw", "alaw": "alaw"}
+PACKED = ("opus", "ogg-opus", "flac", "speex", "amr-nb", "amr-wb", "g729")
+UNPACKED_HZ = 16_000  # of all that was packed
+RATES_HZ = (8_000, 48_000)
+IDLE_TIMEOUT_S = 10.0
+
+TRUE = ("true", "1", "yes", "on")
+OUTER_PUNCTUATION = re.compile(r"^[^\w]+|[^\w]+$")
+ERROR_NAMES = {
+    "unauthorized": "INVALID_AUTH",
+    "bad_option": "Bad Request",
+    "at_capacity": "Service Unavailable",
+    "shutting_down": "Service Unavailable",
+    "engine_failed": "Service Unavailable",
+}
+# Faults of ours: the vendor's code says that no text came.
+NO_TEXT = ("internal_error", "engine_failed", "at_capacity")
+
+
+class NoAudio(VoxwireError):
+    """Neither audio nor a message for too long."""
+
+    code = "NET-0001"
+    http_status = 408
+    close_code = 1011
+
+
+class Unpacker(Protocol):
+    """See realtime/audio/containers.py."""
+
+    def push(self, data: bytes) -> Iterator[bytes]: ...
+    def end(self) -> Iterator[bytes]: ...
+    def close(self) -> None: ...
+
+
+NewUnpacker = Callable[[str | None, int, int, bool], Unpacker]
+"""Makes an unpacker for an encoding (None: a container), its sample rate and channels, and whether these are mixed."""
+
+
+class Query:
+    """Parameters of the URL. Unknown names are ignored, as the vendor does."""
+
+    def __init__(self, handshake: Handshake):
+        self._handshake = handshake
+
+    def text(self, name: str) -> str:
+        return self._handshake.last(name).strip()
+
+    def flag(self, name: str) -> bool:
+        return self.text(name).lower() in TRUE
+
+    def whole(self, name: str, low: int, high: int) -> int | None:
+        """A whole number, None where it is not given. Raises BadOption outside `low`..`high`."""
+        text = self.text(name)
+        if not text:
+            return None
+        if not re.fullmatch("[0-9]{1,9}", text) or not low <= int(text) <= high:
+            raise BadOption(f"{name} must be a whole number from {low} to {high}; got {shown(text)}.")
+        return int(text)
+
+    def fraction(self, name: str, low: float, high: float) -> float | None:
+        """A number, None where it is not given. Raises BadOption outside `low`..`high`."""
+        text = self.text(name)
+        if not text:
+            return None
+        if not re.fullmatch(r"[0-9]{0,3}\.?[0-9]{1,9}", text) or not low <= float(text) <= high:
+            raise BadOption(f"{name} must be a number from {low} to {high}; got {shown(text)}.")
+        return float(text)
+
+
+class Intake:
+    """The client's bytes as the session takes them, and the stream time they make."""
+
+    def __init__(self, query: Query, encodings: Sequence[str], multichannel: bool, new_unpacker: NewUnpacker):
+        """Raises BadOption for audio that cannot be taken. The unpacker begins with the first bytes."""
+        self._encoding = _encoding(query, encodings)
+        self._new_unpacker = new_unpacker
+        self._rate_hz = _rate_hz(query, self._encoding)
+        self._wire_channels = query.whole("channels", 1, 2) or 1
+        # A container tells its channels too late to be asked.
+        self.channels = 2 if multichannel and (self._wire_channels == 2 or not self._encoding) else 1
+        self._plain = self._encoding in PLAIN and self.channels == self._wire_channels
+        self._unpacker: Unpacker | None = None
+        self._bytes = 0
+        self._sha256 = hashlib.sha256()
+
+    def options(self, options: SessionOptions) -> SessionOptions:
+        """`options` with the audio as the session will get it."""
+        if self._plain:
+            encoding, rate_hz = PLAIN[self._encoding], self._rate_hz
+        elif self._encoding in PLAIN:
+            encoding, rate_hz = "pcm_s16le", self._rate_hz
+        else:
+            encoding, rate_hz = "pcm_s16le", UNPACKED_HZ
+        self._bytes_per_s = SAMPLE_BYTES[encoding] * self.channels * rate_hz
+        return replace(options, encoding=encoding, sample_rate=rate_hz, channels=self.channels)
+
+    def push(self, data: bytes) -> Iterator[Audio]:
+        """Audio for the session, made as it is taken. Raises BadAudio for what cannot be decoded."""
+        self._sha256.update(data)
+        if self._plain:
+            yield self._heard(data)
+            return
+        if self._unpacker is None:
+            mixed = self.channels == 1
+            self._unpacker = self._new_unpacker(
+                self._encoding or None, self._rate_hz, self._wire_channels, mixed
+            )
+        yield from map(self._heard, self._unpacker.push(data))
+
+    def end(self) -> Iterator[Audio]:
+        """What was still inside."""
+        if self._unpacker is not None:
+            yield from map(self._heard, self._unpacker.end())
+
+    @property
+    def heard_ms(self) -> int:
+        """Stream time of all audio so far."""
+        return self._bytes * 1000 // self._bytes_per_s
+
+    @property
+    def sha256(self) -> str:
+        """Of the client's bytes, in hexadecimal."""
+        return self._sha256.hexdigest()
+
+    def close(self) -> None:
+        if self._unpacker is not None:
+            self._unpacker.close()
+
+    def _heard(self, data: bytes) -> Audio:
+        self._bytes += len(data)
+        return Audio(data)
+
+
+class LiveDialect(Dialect):
+    """Connect and disconnect as both protocols do it."""
+
+    idle_timeout_s = IDLE_TIMEOUT_S
+    intake: Intake | None = None
+
+    def __init__(self, new_unpacker: NewUnpacker, request_id: str):
+        self.new_unpacker = new_unpacker
+        self.request_id = request_id
+
+    def refusal(self, error: VoxwireError) -> dict[str, Any]:
+        """The old shape and the new one: clients read either."""
+        name = ERROR_NAMES.get(error.code, "Bad Request" if error.http_status < 500 else error.code)
+        return {
+            "err_code": name,
+            "err_msg": error.message,
+            "category": name,
+            "message": error.message,
+            "details": error.message,
+            "request_id": self.request_id,
+        }
+
+    def headers(self, error: VoxwireError | None = None) -> dict[str, str]:
+        headers = {"dg-request-id": self.request_id}
+        if error is not None:
+            headers["dg-error"] = error.message.encode("ascii", "replace").decode()
+        return headers
+
+    def idled(self, timeout_s: float) -> VoxwireError:
+        return NoAudio(f"Neither audio nor a text message came for {timeout_s:g} s.")
+
+    def farewell(self, code: int, reason: str) -> tuple[int, str]:
+        if reason == "bad_audio":
+            return 1008, "DATA-0000"
+        if reason in NO_TEXT:
+            return 1011, "NET-0000"
+        return code, reason
+
+    def close(self) -> None:
+        if self.intake is not None:
+            self.intake.close()
+
+
+def text_message(message: Frame) -> tuple[str, dict[str, Any]]:
+    """Type and fields of a client's text message. Raises BadMessage."""
+    try:
+        fields = msgspec.json.decode(message)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        raise BadMessage("A text message must be a JSON object; audio is sent as binary.") from None
+    if not isinstance(fields, dict) or not isinstance(fields.get("type"), str):
+        raise BadMessage("A text message must be a JSON object with a 'type'.")
+    return fields["type"], fields
+
+
+def bare(word: str) -> str:
+    """A word as the vendor gives it beside the punctuated one."""
+    return OUTER_PUNCTUATION.sub("", word).lower() or word
+
+
+def confidence(words: Sequence[Word]) -> float:
+    """Of a text: the mean of its words, 0 without any."""
+    return round(sum(word.confidence for word in words) / len(words), 4) if words else 0.0
+
+
+def seconds(ms: int) -> float:
+    return ms / 1000
+
+
+def shown(value: Any) -> str:
+    """A value of the client for a message to the client: short, whatever it was."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _encoding(query: Query, encodings: Sequence[str]) -> str:
+    """Empty for a container."""
+    encoding = query.text("encoding").lower()
+    if encoding and encoding not in encodings:
+        raise BadOption(f"encoding must be one of {', '.join(encodings)}; got {shown(encoding)}.")
+    return encoding
+
+
+def _rate_hz(query: Query, encoding: str) -> int:
+    """Needed where the bytes do not tell it."""
+    rate_hz = query.whole("sample_rate", *RATES_HZ) if encoding else None
+    if rate_hz is None and encoding in (*PLAIN, "speex"):
+        raise BadOption(f"sample_rate is needed with encoding={encoding}.")
+    return rate_hz or RATES_HZ[1]
