@@ -1,7 +1,10 @@
-"""Following calls: who sends audio by telephone gets no text back, so others ask for it here. docs/dialects/calls.md.
+"""Telephone calls: where their audio comes in, and where others follow what is said.
 
-GET /v1/calls          the calls that run
-GET /v1/calls/{id}     one call: a WebSocket or server-sent events of all it says, or as JSON what it said so far
+    GET /twilio, /asterisk    audio, and no text back: telephone systems understand none
+    GET /v1/calls             the calls that run
+    GET /v1/calls/{id}        one call: a WebSocket or server-sent events of all it says, or as JSON what it said so far
+
+docs/dialects/calls.md.
 """
 
 from __future__ import annotations
@@ -13,14 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import WSCloseCode, WSMsgType, hdrs, web
 
+from realtime.dialects.asterisk import AsteriskDialect
 from realtime.dialects.base import to_json
 from realtime.dialects.native import NativeDialect
+from realtime.dialects.twilio import TwilioDialect
 from realtime.errors import AtCapacity, BadMessage, SlowReader, Unauthorized, VoxwireError
 from realtime.events import Error
 from realtime.server import auth
 from realtime.server.hub import Entry, NoSuchCall
 from realtime.server.socket import WRITE_BUFFER_BYTES, Socket
-from realtime.server.websocket import CLIENT_LEFT, RETRY_AFTER_S, offered_subprotocols
+from realtime.server.websocket import CLIENT_LEFT, RETRY_AFTER_S, StreamEndpoint, offered_subprotocols
 
 if TYPE_CHECKING:
     from realtime.server.app import Service
@@ -38,6 +43,8 @@ Send = Callable[[Entry], Awaitable[None]]
 
 
 def add_routes(app: web.Application, service: Service) -> None:
+    app.router.add_get("/twilio", StreamEndpoint(service, TwilioDialect).handle)
+    app.router.add_get("/asterisk", StreamEndpoint(service, AsteriskDialect).handle)
     endpoint = CallsEndpoint(service)
     app.router.add_get("/v1/calls", endpoint.list)
     app.router.add_get("/v1/calls/{call:.+}", endpoint.one, allow_head=False)

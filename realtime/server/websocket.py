@@ -75,12 +75,12 @@ class StreamEndpoint:
             request.headers.get(hdrs.ORIGIN), request.host, config.server.allowed_origins, service.on_loopback
         )
         authorization = request.headers.get(hdrs.AUTHORIZATION, "")
-        grant = service.keyring.check(authorization, _subprotocols(request)) if with_key else None
+        grant = service.keyring.check(authorization, offered_subprotocols(request)) if with_key else None
         service.check_open()
         return grant
 
     def _socket(self, request: web.Request, dialect: Dialect) -> Socket:
-        selected = auth.selected_subprotocol(_subprotocols(request), dialect.subprotocols)
+        selected = auth.selected_subprotocol(offered_subprotocols(request), dialect.subprotocols)
         largest_bytes = max(self._service.config.limits.max_message_bytes, dialect.largest_message_bytes)
         socket = Socket(
             dialect.encode,
@@ -164,7 +164,7 @@ def _handshake(request: web.Request, grant: Any) -> Handshake:
     return Handshake(tuple(request.query.items()), headers, grant)
 
 
-def _subprotocols(request: web.Request) -> list[str]:
+def offered_subprotocols(request: web.Request) -> list[str]:
     offered = request.headers.getall(hdrs.SEC_WEBSOCKET_PROTOCOL, [])
     return [name.strip() for line in offered for name in line.split(",") if name.strip()]
 
