@@ -8,6 +8,7 @@ server then selects. How it does that depends on whose SDK it uses:
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import secrets
@@ -128,7 +129,18 @@ def _digest(key: str) -> bytes:
 
 def _from_header(authorization: str) -> str:
     scheme, _, key = authorization.partition(" ")
+    if scheme.lower() == "basic":
+        return _password(key)
     return key.strip() if scheme.lower() in SCHEMES else ""
+
+
+def _password(encoded: str) -> str:
+    """Of HTTP's basic scheme, for clients whose settings know a user and a password; any user will do."""
+    try:
+        user_and_password = base64.b64decode(encoded.strip(), validate=True).decode()
+    except ValueError:
+        return ""
+    return user_and_password.partition(":")[2]
 
 
 def _from_subprotocols(offered: Sequence[str]) -> str:

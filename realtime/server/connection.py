@@ -204,7 +204,8 @@ class Connection:
             return
         if ending.error is not None:
             broadcast.tell(_as_event(ending.error))
-        broadcast.end(ending.reason or ("ended" if self._client_ended else "disconnected"))
+        orderly = self._client_ended or self._socket.close_code == WSCloseCode.OK
+        broadcast.end(ending.reason or ("ended" if orderly else "disconnected"))
 
     def _lose(self) -> None:
         """The client has left, some right behind their last word. Subscribers still want the finals."""

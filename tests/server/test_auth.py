@@ -12,7 +12,13 @@ def test_no_keys_means_everybody():
 
 @pytest.mark.parametrize(
     ("authorization", "subprotocols"),
-    [("Bearer beta", ()), ("bearer  beta", ()), ("", ("voxwire", "key.beta")), ("", ("key.beta",))],
+    [
+        ("Bearer beta", ()),
+        ("bearer  beta", ()),
+        ("Basic YW55b25lOmJldGE=", ()),  # anyone:beta
+        ("", ("voxwire", "key.beta")),
+        ("", ("key.beta",)),
+    ],
 )
 def test_a_key_is_taken_from_header_or_subprotocol(authorization, subprotocols):
     Keyring(("alpha", "beta")).check(authorization, subprotocols)
@@ -26,6 +32,9 @@ def test_a_key_is_taken_from_header_or_subprotocol(authorization, subprotocols):
         ("Bearer bet", ()),
         ("Bearer beta2", ()),
         ("Basic beta", ()),
+        ("Basic YmV0YQ==", ()),  # beta
+        ("Basic YmV0YTphbHBo", ()),  # beta:alph
+        ("Basic \udcff", ()),
         ("beta", ()),
         ("", ("beta",)),
         ("", ("key.",)),
