@@ -20,7 +20,7 @@ from realtime.dialects.realtime_path import RealtimePathDialect
 from realtime.dialects.vosk import VoskDialect
 from realtime.dialects.wyoming import WyomingDialect
 from realtime.errors import ConfigError, EngineFailed, ShuttingDown
-from realtime.server import auth, deepgram, http, mistral_keys, openai_keys
+from realtime.server import auth, calls, deepgram, http, mistral_keys, openai_keys
 from realtime.server.admission import Admission
 from realtime.server.connection import FAREWELL_TIMEOUT_S, Connection, Ending
 from realtime.server.exchange import Exchange
@@ -28,6 +28,7 @@ from realtime.server.files import endpoints as files
 from realtime.server.hub import Hub
 from realtime.server.metrics import Metrics
 from realtime.server.tcp import TcpEndpoint, TcpPort, check_keys, ports
+from realtime.server.webhook import Webhook
 from realtime.server.websocket import StreamEndpoint
 from realtime.session import SessionLimits
 
@@ -50,7 +51,8 @@ class Service:
         self.exchange = Exchange(loop)
         self.admission = Admission(engine, config.limits.max_connections)
         self.keyring = auth.Keyring(config.auth.api_keys)
-        self.calls = Hub(loop)
+        self.webhook = Webhook(config.calls)
+        self.calls = Hub(loop, self.webhook.observe)
         self.on_loopback = auth.is_loopback(config.server.host)
         self.default_options = config.session.options(engine.tekken.delay_ms)
         self.session_limits = SessionLimits(
@@ -174,6 +176,7 @@ class Server:
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()
+        await self.service.webhook.close()
         await asyncio.to_thread(self._engine.stop)
 
     def _on_engine_failure(self) -> None:
@@ -200,6 +203,7 @@ def build_app(service: Service) -> web.Application:
     openai_keys.add_routes(app, service)
     deepgram.add_routes(app, service)
     files.add_routes(app, service)
+    calls.add_routes(app, service)
     app.router.add_get("/healthz", probes.health)
     app.router.add_get("/readyz", probes.ready)
     app.router.add_get("/metrics", probes.metrics)
