@@ -68,7 +68,8 @@ class Items:
         self._minted = 0
         self._waiting: deque[Item] = deque()  # for their last final
         self._last_committed: str | None = None
-        self._commit_s: float | None = None  # audio of the commit that is being carried out
+        self._committed_ms = 0  # stream time: what came before is committed, or cleared
+        self._is_committing = False  # a commit of the client is being carried out
         self._commit_is_told = False
 
     # ------------------------------------------------------------ what the client asks for
@@ -79,19 +80,23 @@ class Items:
             if not item.committed:
                 item.manual = manual
 
-    def begin_commit(self, audio_s: float) -> None:
-        """A flush follows; it may close the turn by itself."""
-        self._commit_s, self._commit_is_told = audio_s, False
+    def begin_commit(self, at_ms: int) -> None:
+        """The client commits what it sent until then. A flush follows; it may close the turn by itself."""
+        self._is_committing, self._commit_is_told = True, False
+        self._youngest().audio_s = (at_ms - self._committed_ms) / 1000
 
-    def end_commit(self) -> list[Message]:
+    def end_commit(self, at_ms: int) -> list[Message]:
         """The flush has been carried out; its final may be to come."""
         messages = [] if self._commit_is_told else self._commit(self._youngest())
-        self._commit_s = None
+        self._is_committing = False
+        self._committed_ms = at_ms
         return messages
 
-    def clear(self) -> list[Message]:
+    def clear(self, at_ms: int) -> list[Message]:
+        """The client drops what it sent until then."""
         if self._waiting and not self._waiting[-1].committed:
             self._waiting.pop()
+        self._committed_ms = at_ms
         return [{"type": f"{BUFFER}.cleared"}]
 
     # ------------------------------------------------------------ what the session tells
@@ -99,13 +104,14 @@ class Items:
     def started(self, event: SpeechStarted) -> list[Message]:
         item = self._youngest()
         item.started_ms = event.at_ms
-        start_ms = max(0, event.at_ms - self.pre_roll_ms)
+        start_ms = max(self._committed_ms, event.at_ms - self.pre_roll_ms)
         return [{"type": f"{BUFFER}.speech_started", "audio_start_ms": start_ms, "item_id": item.id}]
 
     def stopped(self, event: SpeechStopped) -> list[Message]:
         item = self._youngest()
         if item.started_ms is not None:
             item.audio_s = (event.at_ms - item.started_ms) / 1000
+        self._committed_ms = event.at_ms
         stop = {"type": f"{BUFFER}.speech_stopped", "audio_end_ms": event.at_ms, "item_id": item.id}
         return [stop, *self._commit(item)]
 
@@ -149,9 +155,7 @@ class Items:
 
     def _commit(self, item: Item) -> list[Message]:
         item.committed = True
-        if self._commit_s is not None:
-            item.audio_s = self._commit_s if item.audio_s is None else item.audio_s
-            self._commit_is_told = True
+        self._commit_is_told = self._is_committing
         previous, self._last_committed = self._last_committed, item.id
         content = {"type": "input_audio", "transcript": None}
         shown = {

@@ -43,6 +43,7 @@ CLIENT_EVENTS = (
 )
 CONVERSATION_EVENTS = ("conversation.item.", "response.", "output_audio_buffer.")
 INVALID = "invalid_request_error"
+MISSING = "missing_required_parameter"
 # Where the vendor has a type or a code of its own; by our code.
 ERRORS = {
     "unauthorized": (INVALID, "invalid_api_key"),
@@ -79,17 +80,17 @@ class _Updated:
 
 @dataclass(frozen=True, slots=True)
 class _BeginCommit:
-    audio_s: float
+    at_ms: int  # stream time, as of the two below
 
 
 @dataclass(frozen=True, slots=True)
 class _EndCommit:
-    pass
+    at_ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class _Cleared:
-    pass
+    at_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +114,10 @@ class OpenAIRealtimeDialect(Dialect):
         """`now()` is Unix time."""
         self._now = now
         self._defaults = SessionOptions()
-        self._config = SessionConfig()  # as decode knows it: what the client has asked for so far
-        self._uncommitted_bytes = 0  # since the client's last commit or clear
+        # As decode knows it: what the client has asked for so far.
+        self._set_config(SessionConfig())
+        self._heard_ms = 0.0  # audio so far
+        self._is_empty = True  # no audio since the client's last commit or clear
         self._beta = False
         self._opened_with = self._config, self._beta
         # As encode knows it: what the client has been told so far.
@@ -131,7 +134,7 @@ class OpenAIRealtimeDialect(Dialect):
         self._model = handshake.last("model")
         self._beta = handshake.headers.get("openai-beta", "").startswith("realtime")
         if isinstance(handshake.grant, SessionConfig):
-            self._config = handshake.grant
+            self._set_config(handshake.grant)
         self._opened_with = self._config, self._beta
         return self._config.options(defaults)
 
@@ -144,42 +147,47 @@ class OpenAIRealtimeDialect(Dialect):
         except (msgspec.DecodeError, ValueError, RecursionError):
             return [Note(_diagnosis(message))]
         match event.type:
-            case "input_audio_buffer.append" if event.audio is not None:
-                self._uncommitted_bytes += len(event.audio)
-                return [Audio(event.audio)]
             case "input_audio_buffer.append":
-                return [
-                    _fault(
-                        event, "Missing required parameter: 'audio'.", "missing_required_parameter", "audio"
-                    )
-                ]
+                return self._append(event)
             case "input_audio_buffer.commit":
                 return self._commit(event)
             case "input_audio_buffer.clear":
-                self._uncommitted_bytes = 0
-                return [Clear(), Note(_Cleared())]
+                self._is_empty = True
+                return [Clear(), Note(_Cleared(round(self._heard_ms)))]
             case "session.update" | "transcription_session.update":
                 return self._update(event)
         return [_unknown(event)]
 
+    def _append(self, event: _ClientEvent) -> list[Request]:
+        if event.audio is None:
+            return [_fault(event, "Missing required parameter: 'audio'.", MISSING, "audio")]
+        if event.audio:
+            self._is_empty = False
+            self._heard_ms += len(event.audio) * self._ms_per_byte
+        return [Audio(event.audio)]
+
     def _commit(self, event: _ClientEvent) -> list[Request]:
-        if not self._uncommitted_bytes:
+        if self._is_empty:
             message = "Error committing input audio buffer: buffer too small, it has 0.00ms of audio."
             return [_fault(event, message, "input_audio_buffer_commit_empty")]
-        audio_s = self._uncommitted_bytes / self._config.sample_bytes / self._config.rate_hz
-        self._uncommitted_bytes = 0
-        return [Note(_BeginCommit(audio_s)), Flush(), Note(_EndCommit())]
+        self._is_empty = True
+        at_ms = round(self._heard_ms)
+        return [Note(_BeginCommit(at_ms)), Flush(), Note(_EndCommit(at_ms))]
 
     def _update(self, event: _ClientEvent) -> list[Request]:
         try:
             config = self._config.updated(event.session)
         except BadValue as error:
             return [_fault(event, error.message, error.kind, error.param)]
-        self._config = config
+        self._set_config(config)
         long_ago = event.type == "transcription_session.update"
         self._beta = long_ago or is_beta(event.session)
         answer = "transcription_session.updated" if long_ago else "session.updated"
         return [Reconfigure(config.options(self._defaults)), Note(_Updated(config, self._beta, answer))]
+
+    def _set_config(self, config: SessionConfig) -> None:
+        self._config = config
+        self._ms_per_byte = 1000 / (config.rate_hz * config.sample_bytes)
 
     # ------------------------------------------------------------ out
 
@@ -210,12 +218,12 @@ class OpenAIRealtimeDialect(Dialect):
             case _Updated(config, beta, kind):
                 self._apply(config, beta)
                 return [{"type": kind, "session": self._session(config, beta)}]
-            case _BeginCommit(audio_s):
-                self._items.begin_commit(audio_s)
-            case _EndCommit():
-                return self._items.end_commit()
-            case _Cleared():
-                return self._items.clear()
+            case _BeginCommit(at_ms):
+                self._items.begin_commit(at_ms)
+            case _EndCommit(at_ms):
+                return self._items.end_commit(at_ms)
+            case _Cleared(at_ms):
+                return self._items.clear(at_ms)
             case _Fault():
                 return [_fault_message(note)]
         return []
@@ -308,5 +316,5 @@ def _diagnosis(message: str) -> _Fault:
         return _Fault("The message is not a JSON object.", "invalid_json")
     event_id = event.get("event_id") if isinstance(event.get("event_id"), str) else None
     if not isinstance(event.get("type"), str):
-        return _Fault("Missing required parameter: 'type'.", "missing_required_parameter", "type", event_id)
+        return _Fault("Missing required parameter: 'type'.", MISSING, "type", event_id)
     return _Fault("Invalid 'audio': expected base64 encoded bytes.", "invalid_value", "audio", event_id)
