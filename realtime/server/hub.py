@@ -96,6 +96,7 @@ class Call:
     def end(self, reason: str) -> None:
         """Nothing more will come: `ended`, `disconnected` or the code of an error."""
         self.stopped_at = _now()
+        self._partials.clear()  # what became of no final
         self.publish(
             {"type": "call_stopped", "call": self.id, "stopped_at": self.stopped_at, "reason": reason}
         )
