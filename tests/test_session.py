@@ -11,6 +11,7 @@ from realtime.audio.gate import Passed
 from realtime.errors import BadOption
 from realtime.events import (
     Audio,
+    Clear,
     Configure,
     End,
     Error,
@@ -18,7 +19,9 @@ from realtime.events import (
     Flush,
     GateOptions,
     KeepAlive,
+    Partial,
     Ready,
+    Reconfigure,
     SessionOptions,
     Step,
 )
@@ -494,7 +497,10 @@ def test_after_done_nothing_is_heard(stage):
     assert it.send(s16(voice(500)), {"type": "flush"}, {"type": "end"}, {"type": "configure"}) == []
 
 
-@pytest.mark.parametrize("command", [Flush(), End(), Configure(SessionOptions()), KeepAlive()])
+@pytest.mark.parametrize(
+    "command",
+    [Flush(), End(), Configure(SessionOptions()), Reconfigure(SessionOptions()), Clear(), KeepAlive()],
+)
 def test_commands_after_end(session, command):
     it = session(OPEN_GATE)
     it.receive(Audio(bytes(3200)))
@@ -542,6 +548,283 @@ def test_a_session_abandoned_in_any_state_holds_nothing_alive(tekken):
         assert not [obj for obj in gc.get_objects() if type(obj) is Session]
 
 
+# ---------------------------------------------------------------- clear
+
+
+def order(stage, *commands):
+    """What is told of commands that the native protocol does not have."""
+    seen = len(stage.told)
+    for command in commands:
+        stage.receive(command)
+        stage.settle()
+    return stage.told[seen:]
+
+
+def heard_by(engine):
+    """All samples but zeros that the engine was fed, in order."""
+    frames = [frame for _, frame in engine.frames]
+    samples = np.concatenate(frames) if frames else np.empty(0, np.float32)
+    return samples[samples != 0]
+
+
+def as_sent(*parts):
+    """What of `parts` the engine may hear: float32, without the zeros."""
+    samples = np.frombuffer(s16(*parts), "<i2") / np.float32(32768)
+    return samples[samples != 0]
+
+
+@pytest.mark.parametrize("query", [{}, {"vad": "off"}])
+def test_what_is_cleared_gets_no_final_and_does_not_come_back(stage, query):
+    it = stage(query=query)
+    it.send(s16(voice(900)))
+    assert it.of("partial")
+    assert order(it, Clear()) == []
+    it.send(s16(silence(300), voice(500), silence(1000)), {"type": "flush"})
+    first, *rest = it.of("final")
+    # The lease is a fresh one: the engine begins to count anew.
+    assert first["text"] == "one"
+    assert [final["text"] for final in rest] in ([], [""])
+    assert first["words"][0]["end_ms"] == pytest.approx(900 + 300 + 500, abs=120)
+    assert first["utterance"] == it.of("partial")[0]["utterance"] + 1
+    assert it.engine.opened == 2
+
+
+def test_clear_keeps_what_is_owed(tekken):
+    """A flush asked for the first words before the others were cleared: its final comes, whole and alone."""
+    it = Stage(Echo(tekken), {"vad": "off"}, lazy=True)
+    it.send(s16(voice(500)), {"type": "flush"}, s16(voice(1500)))
+    order(it, Clear())
+    it.send(s16(voice(500)), {"type": "flush"})
+    it.run()
+    assert [final["text"] for final in it.of("final")] == ["one two", "one two"]
+    assert it.engine.opened == 2
+
+
+def test_clear_while_a_pause_is_drained_keeps_that_utterance(tekken):
+    it = Stage(Echo(tekken), lazy=True)
+    it.send(s16(voice(500), silence(700)))
+    it.run(ticks=8)
+    order(it, Clear())
+    it.run()
+    assert [(final["text"], final["reason"]) for final in it.of("final")] == [("one two", "silence")]
+    assert it.session.backlog_frames == 0
+
+
+def test_clear_drops_what_waits_for_a_slot(session):
+    it = session(OPEN_GATE)
+    it.refused(0)
+    it.receive(Audio(s16(voice(500))))
+    it.receive(Flush())
+    it.receive(Audio(s16(voice(900))))
+    it.receive(Clear())
+    assert it.lag_ms == 500
+    it.receive(Clear())
+    assert it.lag_ms == 500
+
+
+def test_clear_while_a_lease_is_asked_for(session):
+    it = session(OPEN_GATE)
+    it.effects()
+    it.receive(Audio(s16(voice(500))))
+    it.receive(Clear())
+    it.receive(Audio(s16(voice(80))))
+    assert it.effects() == []
+    it.opened(0, 1)
+    assert positions(it.effects()) == ["Release", "Open"]
+    it.opened(0, 2)
+    assert positions(it.effects()) == [1]
+
+
+def test_clear_forgets_the_pre_roll_and_half_a_sample(stage):
+    it = stage(query={"vad": "off"})
+    it.send(s16(voice(300))[:-1])
+    order(it, Clear())
+    it.engine.frames.clear()
+    it.send(s16(voice(500)), {"type": "flush"})
+    assert np.array_equal(heard_by(it.engine), as_sent(voice(500)))
+    gated = stage()
+    hum = 0.001 * voice(300)
+    gated.send(s16(silence(1000), hum))
+    order(gated, Clear())
+    gated.send(s16(voice(500)), {"type": "flush"})
+    assert np.array_equal(heard_by(gated.engine), as_sent(voice(500)))
+
+
+def test_a_flush_behind_a_clear_says_nothing(stage):
+    it = stage(query={"vad": "off"})
+    it.send(s16(voice(900)))
+    order(it, Clear())
+    [final] = it.send({"type": "flush"})
+    assert (final["text"], final["words"], final["start_ms"]) == ("", [], 900)
+
+
+def test_clear_at_another_rate_keeps_the_clock(stage):
+    """What the resampler holds is dropped as well, and its time is not lost."""
+    it = stage(query={"vad": "off", "sample_rate": "24000"})
+    for _ in range(3):
+        it.send(bytes(2 * 24 * 1000))
+        order(it, Clear())
+    assert it.send({"type": "end"})[-1]["audio_ms"] == 3000
+    assert it.of("final") == [] or it.of("final")[-1]["end_ms"] == 3000
+
+
+def test_what_is_cleared_is_not_speech(stage):
+    it = stage()
+    it.send(s16(voice(900)))
+    order(it, Clear())
+    assert it.send({"type": "end"})[-1] == {"type": "done", "audio_ms": 900, "speech_ms": 0, "utterances": 0}
+
+
+# ---------------------------------------------------------------- other options in mid-stream
+
+VAD_OFF = SessionOptions(gate=GateOptions(enabled=False))
+
+
+def test_other_options_before_any_audio_are_those_of_the_stream(session):
+    it = session()
+    it.effects()
+    it.receive(Reconfigure(SessionOptions(channels=2, delay_ms=80)))
+    assert positions(it.effects()) == ["Release", "Open", "Open"]
+
+
+def test_the_same_options_cut_nothing(stage):
+    it = stage(query={"vad": "off"})
+    it.send(s16(voice(250)))
+    assert [m["type"] for m in order(it, Reconfigure(it.session.options))] == ["ready"]
+    it.send(s16(voice(250)), {"type": "flush"})
+    assert [final["text"] for final in it.of("final")] == ["one two"]
+    assert it.engine.opened == 1
+
+
+CHANGES = {
+    "delay": (VAD_OFF, SessionOptions(delay_ms=80, gate=GateOptions(enabled=False))),
+    "gate off": (SessionOptions(), VAD_OFF),
+    "gate on": (VAD_OFF, SessionOptions()),
+    "hangover": (SessionOptions(), SessionOptions(gate=GateOptions(hangover_ms=900))),
+}
+
+
+@pytest.mark.parametrize("at_ms", [100, 430, 520, 700, 990, 1300])
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_change_loses_no_audio(tekken, change, at_ms, lazy):
+    """Wherever it comes, before, within and behind speech: the engine hears every sample of it once."""
+    before, after = CHANGES[change]
+    talk = np.concatenate([silence(500), voice(500), silence(300), voice(700), silence(1200)])
+    it = Stage(Echo(tekken), defaults=before, lazy=lazy)
+    it.send(s16(talk[: at_ms * 16]))
+    order(it, Reconfigure(after))
+    it.send(s16(talk[at_ms * 16 :]), {"type": "end"})
+    it.run()
+    assert np.array_equal(heard_by(it.engine), as_sent(talk))
+    [done] = it.of("done")
+    assert done["audio_ms"] == len(talk) // 16
+    ends = [word["end_ms"] for final in it.of("final") for word in final["words"]]
+    assert ends == sorted(ends)
+    assert ends[-1] == pytest.approx(2000, abs=120)
+
+
+def test_a_change_within_speech_closes_the_utterance_as_silence_does(stage):
+    it = stage()
+    it.send(s16(silence(300), voice(700)))
+    told = order(it, Reconfigure(VAD_OFF))
+    assert [m["type"] for m in told if m["type"] != "partial"] == ["speech_stopped", "ready", "final"]
+    assert told[-1]["reason"] == "silence"
+    it.send(s16(voice(500)), {"type": "flush"})
+    assert [final["utterance"] for final in it.of("final")] == [0, 1]
+    assert it.engine.opened == 2
+
+
+def test_a_change_in_silence_makes_no_final(stage):
+    it = stage()
+    it.send(s16(silence(1000)))
+    assert [m["type"] for m in order(it, Reconfigure(VAD_OFF))] == ["ready"]
+
+
+def test_another_delay_takes_another_lease(session, tekken):
+    it = session(OPEN_GATE)
+    it.opened(0, 1)
+    it.receive(Audio(bytes(2 * 16_000)))
+    it.effects()
+    it.receive(Reconfigure(SessionOptions(delay_ms=80, gate=GateOptions(enabled=False))))
+    [drain] = positions(it.effects())
+    assert drain == 1 + D + 11
+    it.advance([Step(1, n, tekken.pad_id, 0.0) for n in range(13 + drain)])
+    assert it.effects() == [Release(0), Open(0, 1)]
+
+
+def test_a_change_while_a_lease_is_asked_for_or_refused(session):
+    it = session(OPEN_GATE)
+    it.effects()
+    it.receive(Audio(s16(voice(500))))
+    it.receive(Reconfigure(SessionOptions(delay_ms=80, gate=GateOptions(enabled=False))))
+    it.receive(Audio(s16(voice(500))))
+    assert it.effects() == []
+    it.refused(0)
+    it.retry()
+    assert it.effects() == [Open(0, D)]
+    it.opened(0, 1)
+    assert sum(isinstance(effect, Feed) for effect in it.effects()) == 8 + D + 11
+
+
+def test_another_rate_and_encoding(stage):
+    """Half a sample of the old encoding is nothing to the new one; the clock goes on."""
+    it = stage(query={"vad": "off", "interim": "false"})
+    it.send(s16(voice(500)) + b"\x01")
+    slower = SessionOptions(encoding="mulaw", sample_rate=8000, gate=GateOptions(enabled=False))
+    ready = order(it, Reconfigure(slower))[0]
+    assert (ready["type"], ready["sample_rate"]) == ("ready", 8000)
+    it.send(b"\xff" * 8000)
+    order(it, Reconfigure(VAD_OFF))
+    it.send(s16(voice(500)), {"type": "end"})
+    assert it.of("error") == []
+    assert it.of("done")[0]["audio_ms"] == 2000
+    assert [final["text"] for final in it.of("final") if final["text"]] == ["one two", "one two"]
+    assert it.of("final")[-1]["end_ms"] == pytest.approx(2000, abs=120)
+
+
+def test_the_number_of_channels_stays(session):
+    it = session()
+    it.receive(Audio(bytes(320)))
+    it.events()
+    it.receive(Reconfigure(SessionOptions(channels=2)))
+    [error] = it.events()
+    assert (error.code, error.fatal) == ("out_of_order", False)
+
+
+# ---------------------------------------------------------------- pieces
+
+
+def test_pieces_are_told_to_those_who_asked(tekken):
+    for logprobs in (True, False):
+        options = SessionOptions(logprobs=logprobs, max_utterance_ms=2000, gate=GateOptions(enabled=False))
+        it = Session(options, tekken, session_id="s", model="m")
+        captions = captions_of(it, Echo(tekken), s16(voice(4000)))
+        assert {type(caption) for caption in captions} == {Partial, Final}
+        if not logprobs:
+            assert {caption.pieces for caption in captions} == {None}
+            continue
+        for caption in captions:
+            text = b"".join(piece.text for piece in caption.pieces)
+            assert text.decode("utf-8", "ignore") == caption.text
+            assert all(piece.logprob == -0.25 for piece in caption.pieces)
+
+
+def captions_of(session, engine, audio):
+    """Partials and finals of a whole stream."""
+    lease = engine.open(D)
+    session.effects()
+    session.opened(0, lease)
+    session.receive(Audio(audio))
+    session.receive(End())
+    for effect in session.effects():
+        if isinstance(effect, Feed):
+            engine.feed(lease, effect.frame)
+    while steps := engine.tick():
+        session.advance(steps)
+    return [event for event in session.events() if isinstance(event, Partial | Final)]
+
+
 # ---------------------------------------------------------------- bounds
 
 
@@ -584,6 +867,25 @@ def test_memory_does_not_grow_with_the_stream(tekken, day, engine):
     stream(40)  # the look-back of the timeline fills
     small = stream(20)
     assert stream(200) < small + 300
+
+
+def test_memory_does_not_grow_with_clears_and_changes(tekken):
+    it = Stage(Echo(tekken), defaults=SessionOptions(logprobs=True))
+    audio = s16(voice(700), silence(900), voice(300))
+
+    def stream(times):
+        for n in range(times):
+            it.send(audio)
+            order(it, Clear())
+            it.send(audio)
+            order(it, Reconfigure(SessionOptions(logprobs=True, delay_ms=80 * (1 + n % 4))))
+            it.told.clear()
+            it.engine.frames.clear()
+        return reachable(it.session)
+
+    stream(8)
+    small = stream(8)
+    assert stream(48) < small + 300
 
 
 def test_crumbs_that_wait_for_a_lease_are_joined(session):

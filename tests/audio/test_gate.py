@@ -304,3 +304,29 @@ def test_open_gate_goes_on_after_a_flush():
 def test_the_options_choose():
     assert isinstance(gate(GateOptions()), Gate)
     assert isinstance(gate(GateOptions(enabled=False)), OpenGate)
+
+
+@pytest.mark.parametrize("options", [GateOptions(), GateOptions(enabled=False)])
+def test_what_is_forgotten_is_not_passed(options):
+    talk = speech(0.8)
+    it = gate(options)
+    it.push(talk)
+    it.forget()
+    assert not it.is_open
+    passed = [event for event in it.push(talk) + it.flush() if isinstance(event, Passed)]
+    assert passed[0].start_sample == len(talk)
+    assert sum(len(event.samples) for event in passed) == len(talk)
+
+
+def test_a_successor_hears_the_pre_roll_again():
+    hush = noise(1.0, 0.001)
+    it = Gate(GateOptions(pre_roll_ms=200))
+    it.push(hush)
+    assert it.flush() == []
+    held = it.hand_over()
+    assert held.start_sample == len(hush) - 200 * 16
+    assert np.array_equal(held.samples, hush[held.start_sample :])
+    after = gate(GateOptions(enabled=False), held.start_sample)
+    [opened, passed] = after.push(held.samples)
+    assert (opened.at_sample, passed.start_sample) == (held.start_sample, held.start_sample)
+    assert after.hand_over().start_sample == len(hush)
