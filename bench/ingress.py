@@ -8,6 +8,8 @@ A message is 80 ms of speech in the row's encoding; the last row is a JSON messa
 as they come: its cost is that of the text path). The fake engine says a word every 400 ms, so that partials and
 finals are encoded and sent as in life. `live streams a core` is 80 ms over the cost: what the event loop alone
 would carry.
+
+With --dialects instead: what every dialect costs over the native protocol (bench/dialects.py).
 """
 
 from __future__ import annotations
@@ -15,15 +17,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import soxr
 
-from bench import load, speech
-from bench.fake_engine import FakeEngine
+from bench import dialects, load, speech
 from bench.report import BenchError, Report, progress
 from bench.server import Server
 from bench.speech import RATE_HZ, Tape
@@ -31,11 +32,7 @@ from client import protocol
 from client.protocol import Options
 from client.stream import Stream, connect
 from realtime.config import BUNDLED_MODEL
-from realtime.dialects.base import Handshake
 from realtime.dialects.native import NativeDialect
-from realtime.events import SessionOptions
-from realtime.server.conversation import Conversation
-from realtime.session import Session
 from realtime.text.tokenizer import Tekken
 
 MESSAGE_MS = 80
@@ -49,6 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--streams", type=int, default=16, help="connections (default: %(default)s)")
     parser.add_argument("--messages", type=int, default=1500, help="per connection (default: %(default)s)")
     parser.add_argument(
+        "--dialects", action="store_true", help="compare every dialect with the native protocol"
+    )
+    parser.add_argument(
         "--model", default=BUNDLED_MODEL, help="folder whose tekken.json is used (default: bundled)"
     )
 
@@ -56,10 +56,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> Report:
     tape = Tape(speech.demo_clips(), seed=1)
     audio = np.frombuffer(tape.read(60 * RATE_HZ), "<i2")
+    tekken = Tekken.load(Path(options.model) / "tekken.json")
+    if options.dialects:
+        return dialects.table(tekken, partial(_encoded, audio), options.messages)
     report = Report("Ingress: CPU per message, without a model", COLUMNS)
     command = (sys.executable, "-m", "bench.fake_engine")
     flags = [f"--slots={options.streams + 8}", f"--model={options.model}"]
-    tekken = Tekken.load(Path(options.model) / "tekken.json")
     with Server(flags, command) as served:
         for case in cases(audio):
             progress(case.name)
@@ -128,36 +130,8 @@ def session_us(case: Case, tekken: Tekken, messages: int) -> float:
 
 
 async def _session_us(case: Case, tekken: Tekken, messages: int) -> float:
-    engine, dialect = FakeEngine(tekken, slots=1), NativeDialect()
-    handshake = Handshake(tuple(case.options.query().items()))
-    options = dialect.open(handshake, SessionOptions(delay_ms=tekken.delay_ms))
-    session = Session(options, tekken, session_id="bench", model="fake")
-    conversation = Conversation(session, _Lender(engine), lambda lease: None, lambda lease: None)
-    engine.start(conversation.advance)
-    conversation.begin()
-    started = time.process_time()
-    for number in range(messages):
-        for command in dialect.decode(case.messages[number % len(case.messages)]):
-            conversation.receive(command)
-        await asyncio.sleep(0)  # the engine's answers
-        for event in conversation.events():
-            dialect.encode(event)
-    took_s = time.process_time() - started
-    conversation.close()
-    return 1e6 * took_s / messages
-
-
-class _Lender:
-    """The whole engine for one session."""
-
-    def __init__(self, engine: FakeEngine):
-        self.open = engine.open
-
-    def release(self, stream) -> None:
-        stream.close()
-
-    def settle(self) -> None:
-        pass
+    talk = dialects.Talk(NativeDialect(), tekken, tuple(case.options.query().items()))
+    return await talk.cost_us([case.messages[number % len(case.messages)] for number in range(messages)])
 
 
 # ---------------------------------------------------------------- through sockets
