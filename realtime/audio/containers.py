@@ -20,6 +20,7 @@ import numpy as np
 
 from realtime.audio.codecs import decoder
 from realtime.audio.resample import SAMPLE_RATE_HZ
+from realtime.audio.riff import wave
 from realtime.errors import BadAudio
 
 PIECE_BYTES = 1024
@@ -197,13 +198,17 @@ class _Demuxed:
         self._rows = rows
         self._head = b""
         self._thread: _Thread | None = None
+        self._left_bytes: int | None = None  # of the container, if its size is known
 
     def push(self, data: bytes) -> Iterator[bytes]:
         if self._thread is None:
-            data = self._head = self._head + data
-            if len(self._head) < SNIFF_BYTES:
+            self._head += data
+            if not self._begin():
                 return
-            self._begin()
+            data, self._head = self._head, b""
+        if self._left_bytes is not None:
+            data = data[: self._left_bytes]
+            self._left_bytes -= len(data)
         for at in range(0, len(data), PIECE_BYTES):
             yield from self._thread.resume(data[at : at + PIECE_BYTES])
 
@@ -217,13 +222,30 @@ class _Demuxed:
         if self._thread is not None:
             self._thread.close()
 
-    def _begin(self) -> None:
+    def _begin(self) -> bool:
+        """False while it takes more bytes to know what the stream is."""
+        if len(self._head) < SNIFF_BYTES:
+            return False
         # A codec named by the client may come in its container all the same.
         name = sniffed(self._head) or self._name
         if not name:
             raise Undecodable("The stream is of no kind that is known here: is 'encoding' missing?")
-        self._thread = _Thread(name, self._rows)
-        self._head = b""
+        if name == "wav":
+            return self._begin_wave()
+        self._thread = _Thread(name, {}, self._rows)
+        return True
+
+    def _begin_wave(self) -> bool:
+        try:
+            found = wave(self._head)
+        except ValueError:  # the library knows more kinds, and will say what it thinks of this one
+            self._thread = _Thread("wav", {}, self._rows)
+            return True
+        if found is not None:
+            options = {"sample_rate": str(found.rate_hz), "ch_layout": f"{found.channels}c"}
+            self._thread = _Thread(found.samples, options, self._rows)
+            self._head, self._left_bytes = self._head[found.header_bytes :], found.data_bytes
+        return found is not None
 
 
 class _Hungry:
@@ -237,8 +259,9 @@ class _Over:
 class _Thread:
     """The demuxer. Its owner resumes it with bytes and takes what it makes, until it is hungry."""
 
-    def __init__(self, name: str, rows: int):
+    def __init__(self, name: str, options: dict[str, str], rows: int):
         self._name = name
+        self._options = OPTIONS | options
         self._pcm = _Pcm(rows)
         self._given: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._made: queue.SimpleQueue[bytes | BadAudio | type] = queue.SimpleQueue()
@@ -299,7 +322,9 @@ class _Thread:
         self._made.put(_Over)
 
     def _decode(self) -> None:
-        with av.open(self, "r", format=self._name, options=OPTIONS, buffer_size=PIECE_BYTES) as container:
+        with av.open(
+            self, "r", format=self._name, options=self._options, buffer_size=PIECE_BYTES
+        ) as container:
             if not container.streams.audio:
                 raise Undecodable("The stream has no audio in it.")
             bad, heard = 0, False

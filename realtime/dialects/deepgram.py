@@ -7,7 +7,7 @@ begins where it ended. What is ignored and what differs is told in docs/dialects
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from realtime.dialects.base import Frame, Handshake, Note, Reply, Request, to_json
@@ -17,6 +17,7 @@ from realtime.dialects.deepgram_common import (
     Intake,
     LiveDialect,
     NewUnpacker,
+    Pauses,
     Query,
     bare,
     confidence,
@@ -37,6 +38,7 @@ from realtime.events import (
     Ready,
     SessionOptions,
     SpeechStarted,
+    SpeechStopped,
     Word,
 )
 
@@ -52,7 +54,8 @@ class _Line:
 
     window_ms: int = 0  # where the open window begins
     word_ms: int | None = None  # end of the last word that no UtteranceEnd has followed
-    speech_ms: int | None = None  # start of speech whose final is still to come
+    grows: bool = False  # an utterance is under way
+    pauses: Pauses = field(default_factory=Pauses)
 
 
 class _UtteranceEnds:
@@ -146,12 +149,10 @@ class DeepgramDialect(LiveDialect):
         match event:
             case Ready(model=model):
                 self._model = model
-            case SpeechStarted(at_ms, channel):
-                self._lines[channel].speech_ms = at_ms
-                return [self._speech_started(event)] if self._tells_speech else []
+            case SpeechStarted() | SpeechStopped():
+                return self._note_speech(event)
             case Partial():
-                end_ms = max(self._lines[event.channel].window_ms, event.audio_ms)
-                return [self._results(event, (), end_ms)]
+                return [self._interim(event)]
             case Final():
                 return [self._close_window(event), *self._utterance_ends()]
             case Note():
@@ -161,6 +162,23 @@ class DeepgramDialect(LiveDialect):
             case Error(fatal=True):
                 return [_error(self.farewell(0, event.code)[1], event.message)]
         return []
+
+    def _note_speech(self, event: SpeechStarted | SpeechStopped) -> list[Frame]:
+        self._lines[event.channel].pauses.note(event)
+        frames = self._utterance_ends()
+        if self._tells_speech and isinstance(event, SpeechStarted):
+            message = {
+                "type": "SpeechStarted",
+                "channel": self._index(event.channel),
+                "timestamp": seconds(event.at_ms),
+            }
+            frames.append(to_json(message))
+        return frames
+
+    def _interim(self, partial: Partial) -> Frame:
+        line = self._lines[partial.channel]
+        line.grows = True
+        return self._results(partial, (), max(line.window_ms, partial.audio_ms))
 
     def _close_window(self, final: Final) -> Frame:
         line = self._lines[final.channel]
@@ -173,11 +191,10 @@ class DeepgramDialect(LiveDialect):
             speech_final=self._tells_pauses and final.reason in ("silence", "end"),
             from_finalize=final.reason == "flush",
         )
-        line.window_ms = end_ms
+        line.window_ms, line.grows = end_ms, False
+        line.pauses.settle(final)
         if final.words:
             line.word_ms = end_ms
-        if final.reason != "length" and line.speech_ms is not None and line.speech_ms <= final.end_ms:
-            line.speech_ms = None
         return frame
 
     def _utterance_ends(self) -> list[Frame]:
@@ -195,12 +212,9 @@ class DeepgramDialect(LiveDialect):
 
     def _is_over(self, line: _Line) -> bool:
         """Whether all that was said has been told, and nothing was said for `utterance_end_ms`."""
-        return (
-            self._utterance_end_ms is not None
-            and line.word_ms is not None
-            and line.speech_ms is None
-            and self.intake.heard_ms - line.word_ms >= self._utterance_end_ms
-        )
+        if self._utterance_end_ms is None or line.word_ms is None or line.grows:
+            return False
+        return line.pauses.silent_until(self.intake.heard_ms) - line.word_ms >= self._utterance_end_ms
 
     def _results(
         self,
@@ -232,14 +246,6 @@ class DeepgramDialect(LiveDialect):
                 "model_uuid": self._model,
                 "model_info": self._model_info,
             },
-        }
-        return to_json(message)
-
-    def _speech_started(self, event: SpeechStarted) -> Frame:
-        message = {
-            "type": "SpeechStarted",
-            "channel": self._index(event.channel),
-            "timestamp": seconds(event.at_ms),
         }
         return to_json(message)
 

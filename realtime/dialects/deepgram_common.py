@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
@@ -12,7 +13,7 @@ import msgspec
 
 from realtime.dialects.base import Dialect, Frame, Handshake
 from realtime.errors import BadMessage, BadOption, VoxwireError
-from realtime.events import SAMPLE_BYTES, Audio, SessionOptions, Word
+from realtime.events import SAMPLE_BYTES, Audio, Final, SessionOptions, SpeechStarted, SpeechStopped, Word
 
 PLAIN = {"linear16": "pcm_s16le", "linear32": "pcm_f32le", "mulaw": "mulaw", "alaw": "alaw"}
 PACKED = ("opus", "ogg-opus", "flac", "speex", "amr-nb", "amr-wb", "g729")
@@ -146,6 +147,37 @@ class Intake:
     def _heard(self, data: bytes) -> Audio:
         self._bytes += len(data)
         return Audio(data)
+
+
+class Pauses:
+    """When somebody spoke on one channel, as far as the client was told. In stream time, so that how late a final is
+    changes nothing.
+    """
+
+    def __init__(self) -> None:
+        self.ended_ms = 0  # end of the last speech whose text is told
+        self._spoken: deque[list[int]] = (
+            deque()
+        )  # start, and end if it is known, of speech whose final is still to come
+
+    def note(self, event: SpeechStarted | SpeechStopped) -> None:
+        if isinstance(event, SpeechStarted):
+            self._spoken.append([event.at_ms])
+        elif self._spoken:
+            self._spoken[-1].append(event.at_ms)
+
+    def settle(self, final: Final) -> None:
+        """The final of the oldest speech, or one that a flush was answered with although nobody spoke."""
+        if final.reason == "length" or not self._spoken or len(self._spoken[0]) < 2:
+            return
+        start_ms, end_ms = self._spoken[0]
+        if final.reason == "silence" or start_ms <= final.end_ms:
+            self._spoken.popleft()
+            self.ended_ms = end_ms
+
+    def silent_until(self, heard_ms: int) -> int:
+        """Where the silence behind what was told ends: where somebody speaks again, or where the audio ends so far."""
+        return self._spoken[0][0] if self._spoken else heard_ms
 
 
 class LiveDialect(Dialect):

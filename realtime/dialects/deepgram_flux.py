@@ -23,6 +23,7 @@ from realtime.dialects.deepgram_common import (
     Intake,
     LiveDialect,
     NewUnpacker,
+    Pauses,
     Query,
     seconds,
     shown,
@@ -98,8 +99,7 @@ class FluxDialect(LiveDialect):
         self._sent = 0  # messages
         self._closing = self._connected = False
         self._turn = _Turn()
-        self._speaks = False  # speech has begun whose final is still to come
-        self._speech_ms = self._silent_ms = 0  # where speech began and ended last
+        self._pauses = Pauses()
 
     # ------------------------------------------------------------ connect
 
@@ -167,10 +167,9 @@ class FluxDialect(LiveDialect):
             case Ready() if not self._connected:
                 self._connected = True
                 return [self._frame({"type": "Connected"})]
-            case SpeechStarted(at_ms=at_ms):
-                self._speaks, self._speech_ms = True, at_ms
-            case SpeechStopped(at_ms=at_ms):
-                self._silent_ms = at_ms
+            case SpeechStarted() | SpeechStopped():
+                self._pauses.note(event)
+                return self._end_turn_if_over()
             case Partial():
                 return self._grow(event)
             case Final():
@@ -178,7 +177,7 @@ class FluxDialect(LiveDialect):
             case Note(_Answer(fields)):
                 return [self._frame(fields)]
             case Note():
-                return self._end_turn(self._trigger) if self._is_over else []
+                return self._end_turn_if_over()
             case Error(code, message, fatal):
                 return [self._frame({"type": "Error" if fatal else "Warning", **_fault(code, message)})]
         return []
@@ -191,8 +190,7 @@ class FluxDialect(LiveDialect):
     def _settle(self, final: Final) -> list[Frame]:
         turn = self._turn
         turn.partial, turn.to_ms = "", max(turn.from_ms, final.end_ms)
-        if final.reason != "length" and self._speech_ms <= final.end_ms:
-            self._speaks = False
+        self._pauses.settle(final)
         frames = []
         if final.text:
             turn.said.append(final.text)
@@ -231,7 +229,10 @@ class FluxDialect(LiveDialect):
             frames.append(self._info("EagerEndOfTurn"))
         elif not self._tells_early:
             frames.append(self._info("Update"))
-        return frames + (self._end_turn(self._trigger) if self._is_over else [])
+        return frames + self._end_turn_if_over()
+
+    def _end_turn_if_over(self) -> list[Frame]:
+        return self._end_turn(self._trigger) if self._is_over else []
 
     def _end_turn(self, trigger: str) -> list[Frame]:
         """Nothing where there is no turn."""
@@ -265,8 +266,10 @@ class FluxDialect(LiveDialect):
     def _is_over(self) -> bool:
         """Whether all of the turn has been told, and the silence behind it has lasted."""
         turn = self._turn
-        is_silent = turn.started and not turn.partial and not self._speaks
-        return is_silent and self.intake.heard_ms - self._silent_ms >= self._turn_silence_ms
+        if not turn.started or turn.partial:
+            return False
+        silent_ms = max(self._pauses.ended_ms, turn.words[-1].end_ms if turn.words else 0)
+        return self._pauses.silent_until(self.intake.heard_ms) - silent_ms >= self._turn_silence_ms
 
     # ------------------------------------------------------------ messages
 
