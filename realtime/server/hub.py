@@ -20,7 +20,7 @@ from typing import Any
 from realtime.dialects.base import to_json
 from realtime.dialects.native import NativeDialect
 from realtime.errors import ShuttingDown, SlowReader, VoxwireError
-from realtime.events import Event, Final, Partial
+from realtime.events import Error, Event, Final, Partial
 
 MAX_LOG_BYTES = 256 * 1024  # of one call; an hour of finals, more or less
 KEEP_S = 600.0  # how long a finished call stays readable
@@ -65,6 +65,7 @@ class Call:
         self._log_bytes = 0
         self._sequence = 0
         self._partials: dict[int, Partial] = {}  # by channel; newer than its last final
+        self._last_error: Error | None = None  # since the last final
         self._changed = asyncio.Event()
         self.publish({"type": "call_started", "call": self.id, "started_at": self.started_at, **self.details})
 
@@ -84,6 +85,11 @@ class Call:
             return
         if isinstance(event, Final):
             self._partials.pop(event.channel, None)
+            self._last_error = None
+        elif isinstance(event, Error):
+            if event == self._last_error:
+                return  # a fault in every packet would drive the finals out of the log
+            self._last_error = event
         for frame in _NATIVE.encode(event):
             entry = self._append(frame)
             if isinstance(event, Final):

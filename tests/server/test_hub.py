@@ -8,7 +8,7 @@ import json
 import pytest
 
 from realtime.errors import ShuttingDown, SlowReader
-from realtime.events import Done, Final, Partial, SpeechStarted
+from realtime.events import Done, Error, Final, Partial, SpeechStarted
 from realtime.server import hub as hub_module
 from realtime.server.hub import Hub, NoSuchCall
 from tests.server.fakes import until
@@ -102,6 +102,20 @@ def test_an_empty_final_takes_its_partial_along_and_says_nothing():
         call.tell(final(""))
         call.end("ended")
         assert kinds(await Follower(call).rest()) == ["call_started", "call_stopped"]
+
+    run(scene())
+
+
+def test_the_same_error_is_told_once_until_the_next_final():
+    async def scene():
+        call = new_hub().open("c", {})
+        for _ in range(100):
+            call.tell(Error("bad_message", "What?", False))
+        call.tell(Error("out_of_order", "When?", False))
+        call.tell(final("a"))
+        call.tell(Error("out_of_order", "When?", False))
+        call.end("ended")
+        assert kinds(await Follower(call).rest())[1:-1] == ["error", "error", "final", "error"]
 
     run(scene())
 
