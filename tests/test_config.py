@@ -55,6 +55,8 @@ def test_a_flag_names_another_file_than_the_environment(tmp_path):
         ("[engine]\ndevice = 'tpu'", ["device", "tpu"]),
         ("[session]\ndelay_ms = 100", ["delay_ms", "100"]),
         ("[auth]\napi_keys = 'abc'", ["api_keys"]),
+        ("[calls]\nwebhook_url = 'crm.example/calls'", ["webhook_url", "http://", "https://"]),
+        ("[calls]\nwebhook_url = ''", ["webhook_url"]),
         ("[server", ["v.toml"]),
     ],
 )
@@ -127,10 +129,28 @@ def test_a_bad_key_is_refused_without_being_shown(tmp_path):
     assert "secret" not in caught.value.message
 
 
-def test_keys_have_no_flag():
+@pytest.mark.parametrize("secret", ["whsec_hidden-and-no-base64!", "whsec_hidden", " "])
+def test_a_signing_secret_is_refused_without_being_shown(secret):
+    with pytest.raises(ConfigError, match="webhook_secret") as caught:
+        config.load({}, {"VOXWIRE_WEBHOOK_SECRET": secret})
+    assert "hidden" not in caught.value.message
+
+
+def test_where_calls_are_reported_stays_hidden():
+    environ = {
+        "VOXWIRE_WEBHOOK_SECRET": "whsec_c2VjcmV0",
+        "VOXWIRE_WEBHOOK_URL": "https://me:pass@crm.example/",
+    }
+    c = config.load({}, environ)
+    assert c.calls.webhook_secret == "whsec_c2VjcmV0"
+    assert "c2VjcmV0" not in repr(c) and "pass" not in repr(c)
+
+
+def test_keys_and_secrets_have_no_flag():
     parser = ArgumentParser()
     config.add_flags(parser)
     assert "--api-keys " not in parser.format_help()
+    assert "--webhook-secret" not in parser.format_help()
 
 
 def test_help_shows_every_other_setting_in_its_group():
