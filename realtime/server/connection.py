@@ -52,6 +52,7 @@ from realtime.session import Session
 log = logging.getLogger("voxwire.stream")
 
 FAREWELL_TIMEOUT_S = 5.0  # for everything after the decision to end
+KEY_TIMEOUT_S = 10.0  # for a key that comes within a message: a slot is held meanwhile
 WATCH_INTERVAL_S = 5.0  # how late a deadline that arose meanwhile may be noticed
 PORTION_BYTES = 64 * 1024  # of audio handled at once: a few milliseconds of the loop
 MESSAGE_BYTES = 2 * 1024  # as much work as the smallest message
@@ -357,6 +358,9 @@ class Connection:
                 f"The connection has lasted {limits.max_session_s:g} s, the longest there is."
             )
             deadlines.append((self._started_s + limits.max_session_s, error))
+        if not self._authorized:
+            error = Unauthorized(f"No API key came within {KEY_TIMEOUT_S:g} s.")
+            deadlines.append((self._started_s + KEY_TIMEOUT_S, error))
         if not self._idle_timeout_s:
             return deadlines
         if self._waiting_since_s is not None:

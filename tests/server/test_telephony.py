@@ -9,6 +9,7 @@ import pytest
 import uvloop
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from realtime.server import connection
 from tests.server.fakes import TIMEOUT_S, house, read_all, read_until, text_of
 from tests.server.phone import CALL, SILENCE, UUID, UUID_TEXT, audiosocket, dial, frame, twilio
 
@@ -112,6 +113,17 @@ def test_a_call_without_the_key_is_not_heard(given):
             status, _, body = await running.get("/v1/calls", headers={"Authorization": "Bearer good"})
             assert (status, json.loads(body)) == (200, {"calls": []})
             assert running.service.calls.get(CALL) is None
+
+    run(scene())
+
+
+def test_who_sends_no_key_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(connection, "KEY_TIMEOUT_S", 0.05)
+
+    async def scene():
+        async with house(api_keys="good") as running, twilio(running.address) as phone:
+            await nothing(phone.ws)
+            assert (phone.ws.close_code, phone.ws.close_reason) == (1008, "unauthorized")
 
     run(scene())
 
