@@ -20,6 +20,7 @@ PACKED = ("opus", "ogg-opus", "flac", "speex", "amr-nb", "amr-wb", "g729")
 UNPACKED_HZ = 16_000  # of all that was packed
 RATES_HZ = (8_000, 48_000)
 IDLE_TIMEOUT_S = 10.0
+PIECE_BYTES = 8192  # of audio at once: `heard_ms` must not be far ahead of what the session has told
 
 TRUE = ("true", "1", "yes", "on")
 OUTER_PUNCTUATION = re.compile(r"^[^\w]+|[^\w]+$")
@@ -116,7 +117,8 @@ class Intake:
         """Audio for the session, made as it is taken. Raises BadAudio for what cannot be decoded."""
         self._sha256.update(data)
         if self._plain:
-            yield self._heard(data)
+            for at in range(0, len(data), PIECE_BYTES):
+                yield self._heard(data[at : at + PIECE_BYTES])
             return
         if self._unpacker is None:
             mixed = self.channels == 1
