@@ -61,7 +61,7 @@ class Item:
 class Items:
     def __init__(self, prefix: str):
         """Ids begin with `prefix`."""
-        self.manual = False  # what follows is closed by commits alone
+        self.manual = False  # new items are closed by commits alone
         self.beta = False  # speak the older dialect
         self.pre_roll_ms = 0  # speech is said to begin so much earlier
         self._prefix = prefix
@@ -73,12 +73,6 @@ class Items:
         self._commit_is_told = False
 
     # ------------------------------------------------------------ what the client asks for
-
-    def set_manual(self, manual: bool) -> None:
-        self.manual = manual
-        for item in self._waiting:
-            if not item.committed:
-                item.manual = manual
 
     def begin_commit(self, at_ms: int) -> None:
         """The client commits what it sent until then. A flush follows; it may close the turn by itself."""

@@ -170,6 +170,9 @@ class OpenAIRealtimeDialect(Dialect):
         if self._is_empty:
             message = "Error committing input audio buffer: buffer too small, it has 0.00ms of audio."
             return [_fault(event, message, "input_audio_buffer_commit_empty")]
+        return self._close_item()
+
+    def _close_item(self) -> list[Request]:
         self._is_empty = True
         at_ms = round(self._heard_ms)
         return [Note(_BeginCommit(at_ms)), Flush(), Note(_EndCommit(at_ms))]
@@ -179,11 +182,18 @@ class OpenAIRealtimeDialect(Dialect):
             config = self._config.updated(event.session)
         except BadValue as error:
             return [_fault(event, error.message, error.kind, error.param)]
+        # What was sent for a commit must not become the beginning of a turn.
+        owed = self._close_item() if self._is_manual and config.turn_detection and not self._is_empty else []
         self._set_config(config)
         long_ago = event.type == "transcription_session.update"
         self._beta = long_ago or is_beta(event.session)
         answer = "transcription_session.updated" if long_ago else "session.updated"
-        return [Reconfigure(config.options(self._defaults)), Note(_Updated(config, self._beta, answer))]
+        change = Reconfigure(config.options(self._defaults))
+        return [*owed, change, Note(_Updated(config, self._beta, answer))]
+
+    @property
+    def _is_manual(self) -> bool:
+        return self._config.turn_detection is None
 
     def _set_config(self, config: SessionConfig) -> None:
         self._config = config
@@ -249,7 +259,7 @@ class OpenAIRealtimeDialect(Dialect):
         turns = config.turn_detection
         self._items.beta = beta
         self._items.pre_roll_ms = turns.prefix_padding_ms if turns else 0
-        self._items.set_manual(turns is None)
+        self._items.manual = turns is None
 
     def _session(self, config: SessionConfig, beta: bool) -> Message:
         body = config.beta(self._model) if beta else config.ga(self._model)

@@ -207,6 +207,17 @@ def test_a_final_brings_what_no_delta_has_said():
     assert transcripts(told) == ["one two three"]
 
 
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_change_to_turns_commits_what_was_sent(stage, lazy):
+    """A pause within it makes no item, however far behind the engine is."""
+    it = stage(lazy=lazy)
+    it.send(update(turn_detection=None), *speech(voice(400), silence(2500), voice(400)))
+    it.send(update(turn_detection={"type": "server_vad"}), *speech(silence(300), voice(400), silence(900)))
+    it.run()
+    first, second = transcripts(it.told)
+    assert (len(first.split()), len(second.split())) == (4, 1)
+
+
 def test_an_end_of_the_server_leaves_no_item_open():
     dialect = opened()
     told = speak(dialect, SpeechStarted(0), SpeechStopped(500), Final(0, "one", (), 0, 500, "end"))
