@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from realtime.dialects.base import to_json
+from realtime.dialects.deepgram_common import PLAIN, bare, confidence
 from realtime.dialects.files import Answer, BadField, Fields, FileDialect, Heard, Unboxed, seconds, shown
-from realtime.errors import AtCapacity, BadAudio, MessageTooLarge, Unauthorized, VoxwireError
+from realtime.errors import VoxwireError
 from realtime.events import Final, Word
 
-# Encodings that may come without a container. Whatever else is named has one.
-UNBOXED = {"linear16": "pcm_s16le", "linear32": "pcm_f32le", "mulaw": "mulaw", "alaw": "alaw"}
-OUTER_PUNCTUATION = re.compile(r"^[^\w]+|[^\w]+$")
-ERROR_NAMES: dict[type[VoxwireError], str] = {
-    Unauthorized: "INVALID_AUTH",
-    BadAudio: "Bad Request",
-    BadField: "Bad Request",
-    MessageTooLarge: "Payload Too Large",
-    AtCapacity: "Service Unavailable",
+ERROR_NAMES = {  # by HTTP status
+    400: "Bad Request",
+    401: "INVALID_AUTH",
+    403: "INSUFFICIENT_PERMISSIONS",
+    408: "Request Timeout",
+    413: "Payload Too Large",
+    503: "Service Unavailable",
 }
 
 
@@ -45,7 +43,7 @@ class DeepgramFiles(FileDialect):
     @classmethod
     def refusal(cls, error: VoxwireError, request_id: str) -> dict[str, Any]:
         """The old shape and the new one: clients read either."""
-        name = next((name for kind, name in ERROR_NAMES.items() if isinstance(error, kind)), error.code)
+        name = ERROR_NAMES.get(error.http_status, error.code)
         return {
             "err_code": name,
             "err_msg": error.message,
@@ -64,7 +62,7 @@ class DeepgramFiles(FileDialect):
 
 
 def _unboxed(fields: Fields) -> Unboxed | None:
-    encoding = UNBOXED.get(fields.text("encoding").lower())
+    encoding = PLAIN.get(fields.text("encoding").lower())  # whatever else is named comes in a container
     if encoding is None:
         return None
     rate = fields.number("sample_rate", 4000, 384_000)
@@ -92,7 +90,7 @@ def _alternative(heard: Heard, channel: int) -> dict[str, Any]:
     words = [word for final in finals for word in final.words]
     return {
         "transcript": " ".join(final.text for final in finals),
-        "confidence": _confidence(words),
+        "confidence": confidence(words),
         "words": [_word(word) for word in words],
     }
 
@@ -101,7 +99,7 @@ def _utterance(request_id: str, number: int, final: Final) -> dict[str, Any]:
     return {
         "start": seconds(final.start_ms),
         "end": seconds(final.end_ms),
-        "confidence": _confidence(final.words),
+        "confidence": confidence(final.words),
         "channel": final.channel,
         "transcript": final.text,
         "words": [_word(word) for word in final.words],
@@ -111,16 +109,12 @@ def _utterance(request_id: str, number: int, final: Final) -> dict[str, Any]:
 
 def _word(word: Word) -> dict[str, Any]:
     return {
-        "word": OUTER_PUNCTUATION.sub("", word.text).lower() or word.text,
+        "word": bare(word.text),
         "start": seconds(word.start_ms),
         "end": seconds(word.end_ms),
         "confidence": word.confidence,
         "punctuated_word": word.text,
     }
-
-
-def _confidence(words: list[Word] | tuple[Word, ...]) -> float:
-    return sum(word.confidence for word in words) / len(words) if words else 0.0
 
 
 def url_refusal() -> BadField:

@@ -538,7 +538,7 @@ def test_an_upload_that_stalls_is_given_up():
                 await never.wait()
 
             status, told = await post(running, stalls(), LISTEN)
-            assert (status, told["err_code"]) == (408, "request_timeout")
+            assert (status, told["err_code"]) == (408, "Request Timeout")
 
     run(scene())
 

@@ -74,7 +74,7 @@ class Call:
         return transport is None or transport.is_closing()
 
 
-class Gate:
+class Door:
     """Who may ask, and the vendor's words for those who may not."""
 
     def __init__(self, service: Service):
@@ -120,7 +120,7 @@ class FileEndpoints:
 
     def __init__(self, service: Service):
         self._service = service
-        self._gate = Gate(service)
+        self._door = Door(service)
         limits = service.config.limits
         self._receiver = Receiver(limits.max_upload_bytes, limits.idle_timeout_s)
         self._places = max(LEAST_PLACES, PLACES_PER_SLOT * service.engine.slots)
@@ -128,13 +128,13 @@ class FileEndpoints:
     # ------------------------------------------------------------ handlers
 
     async def transcriptions(self, request: web.Request) -> web.StreamResponse:
-        return await self._gate.answered(Call.of(request), self._transcribe_form)
+        return await self._door.answered(Call.of(request), self._transcribe_form)
 
     async def translations(self, request: web.Request) -> web.StreamResponse:
-        return await self._gate.answered(Call.of(request), self._refuse_translation)
+        return await self._door.answered(Call.of(request), self._refuse_translation)
 
     async def listen(self, request: web.Request) -> web.StreamResponse:
-        return await self._gate.answered(Call.of(request, DeepgramFiles), self._transcribe_body)
+        return await self._door.answered(Call.of(request, DeepgramFiles), self._transcribe_body)
 
     async def _refuse_translation(self, call: Call) -> web.StreamResponse:
         raise BadField("Translation is not offered: the model writes what it hears.", "model", "unsupported")
@@ -247,7 +247,7 @@ class Models:
     """The one model that is served, under its name."""
 
     def __init__(self, service: Service):
-        self._gate = Gate(service)
+        self._door = Door(service)
         name = service.engine.model_name
         self._card = {
             "id": name,
@@ -260,10 +260,10 @@ class Models:
         }
 
     async def every(self, request: web.Request) -> web.StreamResponse:
-        return await self._gate.answered(Call.of(request), self._every)
+        return await self._door.answered(Call.of(request), self._every)
 
     async def one(self, request: web.Request) -> web.StreamResponse:
-        return await self._gate.answered(Call.of(request), self._one)
+        return await self._door.answered(Call.of(request), self._one)
 
     async def _every(self, call: Call) -> web.Response:
         return _json(call, {"object": "list", "data": [self._card]})
