@@ -30,7 +30,9 @@ from realtime.events import (
     SessionOptions,
 )
 
-LARGEST_JSON_BYTES = 1 << 20  # of a header and of its data; audio may be longer, it is never kept
+# Audio may be of any length, it is never kept.
+LARGEST_HEADER_BYTES = 1 << 16  # what the protocol's own package reads
+LARGEST_DATA_BYTES = 1 << 20
 BUNDLED_MODEL = "voxwire-tiny"
 VOXTRAL_LANGUAGES = ("ar", "de", "en", "es", "fr", "hi", "it", "ja", "ko", "nl", "pt", "ru", "zh")
 
@@ -93,8 +95,8 @@ class Framing:
 
     def _line(self) -> bytes | None:
         end = self._buffer.find(b"\n")
-        if max(end, len(self._buffer) if end < 0 else 0) > LARGEST_JSON_BYTES:
-            raise BadEvent(f"A header has at most {LARGEST_JSON_BYTES} bytes.")
+        if (len(self._buffer) if end < 0 else end) > LARGEST_HEADER_BYTES:
+            raise BadEvent(f"A header has at most {LARGEST_HEADER_BYTES} bytes.")
         return None if end < 0 else self._take(end + 1)
 
     def _take(self, n_bytes: int) -> bytes:
@@ -108,8 +110,8 @@ def _header(line: bytes) -> Header:
         header = msgspec.json.decode(line, type=Header)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise BadEvent(f"An event begins with a line of JSON: {error}.") from None
-    if (header.data_length or 0) > LARGEST_JSON_BYTES:
-        raise BadEvent(f"The data of an event has at most {LARGEST_JSON_BYTES} bytes.")
+    if (header.data_length or 0) > LARGEST_DATA_BYTES:
+        raise BadEvent(f"The data of an event has at most {LARGEST_DATA_BYTES} bytes.")
     return header
 
 

@@ -12,7 +12,7 @@ from wyoming.info import AsrProgram, Info
 from wyoming.ping import Pong
 
 from realtime.dialects.base import Handshake, Reply
-from realtime.dialects.wyoming import LARGEST_JSON_BYTES, BadEvent, WyomingDialect
+from realtime.dialects.wyoming import LARGEST_HEADER_BYTES, BadEvent, WyomingDialect
 from realtime.errors import BadMessage, BadOption
 from realtime.events import (
     Audio,
@@ -118,8 +118,8 @@ def test_payload_of_other_events_and_unknown_events_are_dropped():
         b'{"type": "ping", "payload_length": "many"}\n',
         b"\xff\xfe\n",
         b"[" * 5000 + b"\n",
-        b"x" * (LARGEST_JSON_BYTES + 1),
-        b"x" * (LARGEST_JSON_BYTES + 1) + b"\n",
+        b"x" * (LARGEST_HEADER_BYTES + 1),
+        b"x" * (LARGEST_HEADER_BYTES + 1) + b"\n",
     ],
 )
 def test_bytes_that_are_no_event_end_the_stream(data):
