@@ -32,7 +32,7 @@ from tests.conversations.openai import form
 from tests.conversations.openai.form import append, messages, new
 from tests.conversations.play import play, read
 from tests.conversations.play import told as told_in
-from tests.conversations.stage import Echo, Script, Stage, silence, voice
+from tests.conversations.stage import Echo, Script, Stage, s16, silence, voice
 
 GOLDEN = sorted((Path(__file__).parents[1] / "conversations" / "openai").glob("*.jsonl"))
 TRANSCRIPTION = "conversation.item.input_audio_transcription"
@@ -453,3 +453,11 @@ def test_errors_have_the_vendors_shape(error, kind, code):
     if not isinstance(error, BadValue):
         [event] = speak(opened(), Error(error.code, error.message, error.fatal))
         assert event["error"] == body | {"event_id": None}
+
+
+def test_the_native_protocol_has_no_pieces(tekken):
+    """Nobody there can ask for them, and what is None is not told."""
+    it = Stage(Echo(tekken))
+    it.send(s16(voice(700), silence(900)))
+    assert it.of("final")
+    assert not [message for message in it.told if "pieces" in message]
