@@ -1,8 +1,8 @@
 """Telephone calls: where their audio comes in, and where others follow what is said.
 
-    GET /twilio, /asterisk    audio, and no text back: telephone systems understand none
-    GET /v1/calls             the calls that run
-    GET /v1/calls/{id}        one call: a WebSocket or server-sent events of all it says, or as JSON what it said so far
+    GET /twilio, /asterisk         audio, and no text back: these understand none
+    GET /jambonz, /freeswitch      audio, and text back
+    GET /v1/calls, /v1/calls/{id}  what calls of the first kind say: a WebSocket, server-sent events, JSON
 
 docs/dialects/calls.md.
 """
@@ -18,6 +18,8 @@ from aiohttp import WSCloseCode, WSMsgType, hdrs, web
 
 from realtime.dialects.asterisk import AsteriskDialect
 from realtime.dialects.base import to_json
+from realtime.dialects.freeswitch import FreeswitchDialect
+from realtime.dialects.jambonz import JambonzDialect
 from realtime.dialects.native import NativeDialect
 from realtime.dialects.twilio import TwilioDialect
 from realtime.errors import AtCapacity, BadMessage, SlowReader, Unauthorized, VoxwireError
@@ -45,6 +47,8 @@ Send = Callable[[Entry], Awaitable[None]]
 def add_routes(app: web.Application, service: Service) -> None:
     app.router.add_get("/twilio", StreamEndpoint(service, TwilioDialect).handle)
     app.router.add_get("/asterisk", StreamEndpoint(service, AsteriskDialect).handle)
+    app.router.add_get("/jambonz", StreamEndpoint(service, JambonzDialect).handle)
+    app.router.add_get("/freeswitch", StreamEndpoint(service, FreeswitchDialect).handle)
     endpoint = CallsEndpoint(service)
     app.router.add_get("/v1/calls", endpoint.list)
     app.router.add_get("/v1/calls/{call:.+}", endpoint.one, allow_head=False)

@@ -10,7 +10,7 @@ import uvloop
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from realtime.server import connection
-from tests.server.fakes import TIMEOUT_S, house, read_all, read_until, text_of
+from tests.server.fakes import TIMEOUT_S, house, read, read_all, read_until, text_of
 from tests.server.phone import CALL, SILENCE, UUID, UUID_TEXT, audiosocket, dial, frame, twilio
 
 VAD_OFF = {"vad": "off"}
@@ -283,5 +283,48 @@ def test_what_is_no_audiosocket_is_cut_off():
         async with house() as running, audiosocket(running) as (reader, writer):
             writer.write(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
             assert await asyncio.wait_for(reader.read(), TIMEOUT_S) == b""
+
+    run(scene())
+
+
+# ---------------------------------------------------------------- those that understand text
+
+
+def test_jambonz_is_answered_and_the_connection_closed():
+    async def scene():
+        async with (
+            house(api_keys="good", **VAD_OFF) as running,
+            dial(running.address, "/jambonz", additional_headers={"Authorization": "Bearer good"}) as ws,
+        ):
+            start = {"type": "start", "language": "en-US", "format": "raw", "encoding": "LINEAR16"}
+            await ws.send(json.dumps(start | {"interimResults": True, "sampleRateHz": 8000}))
+            for _ in range(80):
+                await ws.send(bytes(320))
+            await ws.send('{"type":"stop"}')
+            messages = await read_all(ws)
+            assert ws.close_code == 1000
+            assert {m["type"] for m in messages} == {"transcription"}
+            assert [m["is_final"] for m in messages[-2:]] == [False, True]
+            assert messages[-1]["alternatives"][0]["transcript"].startswith("w0 w1 w2")
+
+    run(scene())
+
+
+def test_freeswitch_is_answered_on_both_channels():
+    async def scene():
+        async with (
+            house(**VAD_OFF, max_utterance_ms=1000) as running,
+            dial(running.address, "/freeswitch?channels=2", subprotocols=["audio.drachtio.org"]) as ws,
+        ):
+            assert ws.subprotocol == "audio.drachtio.org"
+            await ws.send('{"call": 7}')
+            for _ in range(150):
+                await ws.send(bytes(640))
+            finals = []
+            while {final["channel"] for final in finals} != {0, 1}:
+                message = await read(ws)
+                if message["data"]["is_final"]:
+                    finals.append(message["data"])
+            assert all(final["text"].startswith("w0 w1") for final in finals[:2])
 
     run(scene())
