@@ -54,7 +54,9 @@ class Media:
         self._track = tracks[0]
         if self._track.codec_context is None:
             raise BadAudio("the audio is of a codec that is not known here")
-        _check_rate(self._track.rate or SAMPLE_RATE_HZ)  # some codecs tell theirs with the first frame only
+        # Some codecs tell their rate with the first frame only.
+        if self._track.rate and not _is_rate(self._track.rate):
+            raise BadAudio(f"{self._track.rate} Hz is outside {MIN_RATE_HZ}..{MAX_RATE_HZ}")
         self.channels: int = self._track.channels or 1
         self._broken = False  # something could not be read
 
@@ -80,6 +82,9 @@ class Media:
         """Sample rate and float32 [channels, n] of every frame that can be decoded."""
         any_frame = False
         for frame in self._frames():
+            if not _is_rate(frame.sample_rate):  # of a broken header
+                self._broken = True
+                continue
             any_frame = True
             yield frame.sample_rate, _rows(frame.to_ndarray(), frame.layout.nb_channels)
         if self._broken and not any_frame:
@@ -108,6 +113,10 @@ def has_container(file: BinaryIO) -> bool:
     return head.startswith(MAGIC) or head[4:8] == b"ftyp"
 
 
+def _is_rate(rate_hz: int) -> bool:
+    return MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ
+
+
 def _open(file: BinaryIO, raw: Raw | None) -> av.container.InputContainer:
     options = dict(OPTIONS)
     if raw is not None:
@@ -125,9 +134,12 @@ def _rows(samples: np.ndarray, channels: int) -> np.ndarray:
     """Planar [channels, n] or packed [1, n * channels] of any sample type → float32 [channels, n] in [-1, 1]."""
     if samples.shape[0] != channels:
         samples = samples.reshape(-1, channels).T
-    silence, full = SCALES.get(samples.dtype.type, (0, 1))
-    rows = samples.astype(np.float32)
-    return rows if full == 1 else (rows - np.float32(silence)) * np.float32(1 / full)
+    scale = SCALES.get(samples.dtype.type)
+    if scale is None:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.nan_to_num(samples.astype(np.float32), copy=False, nan=0.0, posinf=1.0, neginf=-1.0)
+    silence, full = scale
+    return (samples.astype(np.float32) - np.float32(silence)) * np.float32(1 / full)
 
 
 def _resampled(pieces: Iterator[tuple[int, np.ndarray]], channels: int) -> Iterator[np.ndarray]:
@@ -136,20 +148,10 @@ def _resampled(pieces: Iterator[tuple[int, np.ndarray]], channels: int) -> Itera
     for piece_hz, samples in pieces:
         if piece_hz != rate_hz:
             yield from _flushed(resamplers)
-            rate_hz, resamplers = piece_hz, _resamplers(piece_hz, channels)
+            rate_hz, resamplers = piece_hz, [resampler(piece_hz) for _ in range(channels)]
         rows = zip(resamplers, _chosen(samples, channels), strict=True)
         yield np.stack([resampler_.push(row) for resampler_, row in rows])
     yield from _flushed(resamplers)
-
-
-def _check_rate(rate_hz: int) -> None:
-    if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
-        raise BadAudio(f"{rate_hz} Hz is outside {MIN_RATE_HZ}..{MAX_RATE_HZ}")
-
-
-def _resamplers(rate_hz: int, channels: int) -> list[Resampler | Identity]:
-    _check_rate(rate_hz)
-    return [resampler(rate_hz) for _ in range(channels)]
 
 
 def _flushed(resamplers: list[Resampler | Identity]) -> Iterator[np.ndarray]:

@@ -165,6 +165,12 @@ def test_what_is_no_audio_is_refused(data):
         heard(data)
 
 
+def test_values_that_are_no_numbers_are_silence():
+    data = encoded(tone(16000)[None], 16000, "wav", "pcm_f32le")
+    broken = np.array([np.nan, np.inf, -np.inf, 0.5], "<f4").tobytes()
+    assert heard(data[:-16] + broken)[0, -4:].tolist() == [0.0, 1.0, -1.0, 0.5]
+
+
 def test_a_header_without_samples_is_an_empty_file():
     file = encoded(tone(16000)[None], 16000, "wav", "pcm_s16le")
     assert heard(file[: file.index(b"data")] + b"data" + bytes(4)).size == 0
