@@ -8,6 +8,7 @@ import signal
 import socket as sockets
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from typing import Protocol
 
 from aiohttp import hdrs, web
 
@@ -19,10 +20,10 @@ from realtime.dialects.native import NativeDialect
 from realtime.dialects.realtime_path import RealtimePathDialect
 from realtime.dialects.vosk import VoskDialect
 from realtime.dialects.wyoming import WyomingDialect
-from realtime.errors import ConfigError, EngineFailed, ShuttingDown
+from realtime.errors import ConfigError, EngineFailed, ShuttingDown, VoxwireError
 from realtime.server import auth, calls, deepgram, http, mistral_keys, openai_keys
 from realtime.server.admission import Admission
-from realtime.server.connection import FAREWELL_TIMEOUT_S, Connection, Ending
+from realtime.server.connection import FAREWELL_TIMEOUT_S, Ending
 from realtime.server.exchange import Exchange
 from realtime.server.files import endpoints as files
 from realtime.server.hub import Hub
@@ -39,6 +40,13 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 EXIT_ENGINE_FAILED = 1
 REQUEST_TIMEOUT_S = 30.0  # for a connection to bring a whole request; the library would wait for an hour
 BACKLOG_CONNECTIONS = 1024  # handshakes the kernel keeps for us while the loop is busy
+
+
+class Guest(Protocol):
+    """Whom a shutdown waits for: a connection, or a file on its way."""
+
+    def wind_down(self, error: VoxwireError) -> None: ...
+    def end(self, ending: Ending) -> None: ...
 
 
 class Service:
@@ -59,7 +67,7 @@ class Service:
             release_after_ms=round(config.limits.release_after_s * 1000),
             max_wait_ms=round(config.limits.max_ahead_s * 1000),
         )
-        self._connections: set[Connection] = set()
+        self._connections: set[Guest] = set()
         self._draining = False
         self._all_left = asyncio.Event()
         self._all_left.set()
@@ -72,13 +80,13 @@ class Service:
         if self._draining:
             raise ShuttingDown("The server is shutting down.")
 
-    def enter(self, connection: Connection) -> None:
+    def enter(self, connection: Guest) -> None:
         self._connections.add(connection)
         self._all_left.clear()
         if self._draining:
             connection.wind_down(ShuttingDown("The server is shutting down."))
 
-    def leave(self, connection: Connection) -> None:
+    def leave(self, connection: Guest) -> None:
         self._connections.discard(connection)
         if not self._connections:
             self._all_left.set()
