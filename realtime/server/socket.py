@@ -50,6 +50,12 @@ class Socket(web.WebSocketResponse):
         return writer
 
     async def send(self, frame: Frame) -> None:
+        """Raises ConnectionError once the explanation of a fault on the wire has begun: it is the last word."""
+        if self.fault is not None:
+            raise ConnectionResetError("The connection is being closed for a fault on the wire.")
+        await self._put(frame)
+
+    async def _put(self, frame: Frame) -> None:
         await (self.send_str(frame) if isinstance(frame, str) else self.send_bytes(frame))
 
     @property
@@ -74,7 +80,7 @@ class Socket(web.WebSocketResponse):
         try:
             async with asyncio.timeout(PEER_CLOSE_TIMEOUT_S):
                 for frame in self._encode(Error(fault.code, fault.message, True)):
-                    await self.send(frame)
+                    await self._put(frame)
                 await self.send_frame(code.to_bytes(2, "big") + fault.code.encode(), WSMsgType.CLOSE)
                 if transport is not None and transport.can_write_eof():
                     transport.write_eof()

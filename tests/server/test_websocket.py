@@ -233,6 +233,24 @@ def test_a_giant_message_is_explained_and_closed_with_1009(size):
     run(scene())
 
 
+def test_captions_that_come_behind_the_explanation_of_a_fault_break_nothing(caplog):
+    async def scene():
+        async with house(max_message_bytes=65_536) as running:
+            running.engine.hold()
+            async with running.stream() as ws:
+                await ws.send(audio(20))
+                await until(lambda: running.engine.streams and running.engine.streams[0].waiting)
+                await ws.send(bytes(70_000))
+                assert (await read_until(ws, "error"))[-1]["code"] == "message_too_large"
+                running.engine.go()
+                await read_all(ws)
+                assert ws.close_code == 1009
+            await running.until_all_left()
+
+    run(scene())
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 def test_text_that_is_not_utf8_is_explained_and_closed_with_1007():
     async def scene():
         async with house() as running, running.stream() as ws:
