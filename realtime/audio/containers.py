@@ -2,10 +2,10 @@
 
     bytes in any pieces ─► Unpacker.push ─► demux ─► decode ─► mix ─► resample ─► pieces of PCM, as they are asked for
 
-The library's demuxers pull and a stream is pushed, so each runs in a thread of its own. That thread keeps no time of its
-own: it is given `PIECE_BYTES`, makes what PCM these hold and stands still. Its owner takes that before it gives more. So
-the PCM of given bytes is always the same, little is made that nobody has asked for, and the owner may live on an event
-loop: at a time it waits for one packet to be decoded.
+The library's demuxers pull and a stream is pushed, so each runs in a thread of its own. That thread has no pace of its
+own: it is given `PIECE_BYTES`, makes what PCM these hold and stands still, and its owner takes that before it gives
+more. So the PCM of given bytes is always the same, little is made that nobody has asked for, and the owner may live on
+an event loop: at a time it waits for one packet to be decoded.
 """
 
 from __future__ import annotations

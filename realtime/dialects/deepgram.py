@@ -6,6 +6,7 @@ begins where it ended. What is ignored and what differs is told in docs/dialects
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -69,6 +70,7 @@ class DeepgramDialect(LiveDialect):
         super().__init__(new_unpacker, request_id)
         self._created = created
         self._model = ""
+        self._received = hashlib.sha256()
         self._closing = False
 
     # ------------------------------------------------------------ connect
@@ -105,6 +107,7 @@ class DeepgramDialect(LiveDialect):
             return [Reply(_error("SchemaError", error.message, message[:ECHOED_CHARACTERS]))]
 
     def _hear(self, data: bytes) -> Iterator[Request]:
+        self._received.update(data)
         yield from self.intake.push(data)
         if any(map(self._is_over, self._lines)):
             yield Note(_UtteranceEnds())
@@ -254,7 +257,7 @@ class DeepgramDialect(LiveDialect):
             "type": "Metadata",
             "transaction_key": "deprecated",
             "request_id": self.request_id,
-            "sha256": self.intake.sha256,
+            "sha256": self._received.hexdigest(),
             "created": self._created,
             "duration": seconds(done.audio_ms),
             "channels": len(self._lines),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -100,7 +99,6 @@ class Intake:
         self._plain = self._encoding in PLAIN and self.channels == self._wire_channels
         self._unpacker: Unpacker | None = None
         self._bytes = 0
-        self._sha256 = hashlib.sha256()
 
     def options(self, options: SessionOptions) -> SessionOptions:
         """`options` with the audio as the session will get it."""
@@ -115,7 +113,6 @@ class Intake:
 
     def push(self, data: bytes) -> Iterator[Audio]:
         """Audio for the session, made as it is taken. Raises BadAudio for what cannot be decoded."""
-        self._sha256.update(data)
         if self._plain:
             for at in range(0, len(data), PIECE_BYTES):
                 yield self._heard(data[at : at + PIECE_BYTES])
@@ -136,11 +133,6 @@ class Intake:
     def heard_ms(self) -> int:
         """Stream time of all audio so far."""
         return self._bytes * 1000 // self._bytes_per_s
-
-    @property
-    def sha256(self) -> str:
-        """Of the client's bytes, in hexadecimal."""
-        return self._sha256.hexdigest()
 
     def close(self) -> None:
         if self._unpacker is not None:
