@@ -642,6 +642,19 @@ def test_a_dead_engine_is_told(stream):
     run(scene())
 
 
+@pytest.mark.parametrize("stream", ["true", "false"])
+def test_a_fault_of_ours_is_told_without_its_text(monkeypatch, stream):
+    async def scene():
+        async with house(vad="off") as running:
+            monkeypatch.setattr(endpoints.Heard, "text", property(lambda heard: 1 / 0))
+            status, body = await post_raw(running, form(wav(audio(60)), stream=stream))
+            told = events(body)[-1] if stream == "true" else json.loads(body)
+            assert status == (200 if stream == "true" else 500)
+            assert told["error"]["code"] == "internal_error" and "zero" not in body
+
+    run(scene())
+
+
 def test_audio_longer_than_the_longest_session_is_refused():
     async def scene():
         async with house(max_session_s=3, vad="off") as running:

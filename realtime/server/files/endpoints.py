@@ -35,6 +35,7 @@ log = logging.getLogger("voxwire.files")
 
 RETRY_AFTER_S = 5
 LEAST_PLACES, PLACES_PER_SLOT = 8, 2  # uploads that may be on disk at once
+OUR_FAULT = "The server failed on this file."
 CLIENT_LEFT = 499  # nobody reads it; the log and the tests do
 RAW_FORMATS = {"pcm_s16le": "s16le", "pcm_f32le": "f32le", "mulaw": "mulaw", "alaw": "alaw"}
 
@@ -101,7 +102,7 @@ class Door:
             return web.Response(status=CLIENT_LEFT)
         except Exception:
             log.exception("request %s failed", call.id)
-            return self._refusal(call, InternalError("The server failed on this file."))
+            return self._refusal(call, InternalError(OUR_FAULT))
 
     def _refusal(self, call: Call, error: VoxwireError) -> web.Response:
         self._service.metrics.refusals.labels(error.code).inc()
@@ -215,10 +216,13 @@ class FileEndpoints:
                 sha256=upload.sha256,
             )
             return await answer.finish(heard)
-        except VoxwireError as error:
+        except ConnectionError:
+            raise
+        except Exception as fault:
             if not answer.has_begun:
                 raise
-            log.info("request %s failed on its way: %s", call.id, error.code)
+            error = fault if isinstance(fault, VoxwireError) else InternalError(OUR_FAULT)
+            log.error("request %s failed on its way: %s", call.id, error.code, exc_info=fault)
             self._service.metrics.errors.labels(error.code).inc()
             return await answer.break_off(error)
 
