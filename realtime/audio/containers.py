@@ -25,9 +25,10 @@ from realtime.errors import BadAudio
 
 PIECE_BYTES = 1024
 SNIFF_BYTES = 12
-STUCK_S = 10.0  # no piece takes this long: something is wrong in the library
+STUCK_S = 5.0  # no piece takes this long: something is wrong in the library
 JOIN_S = 2.0
 MAX_BAD_PACKETS = 50  # in a row
+RATES_HZ = range(4000, 384_001)  # at a lower one a few bytes would be hours
 # Packets are wanted as they come, not when the library has looked far ahead; and nothing but the stream is read.
 OPTIONS = {"analyzeduration": "1", "protocol_whitelist": "none"}
 
@@ -165,6 +166,8 @@ class _Pcm:
     def of(self, frames: list[av.AudioFrame]) -> Iterator[bytes]:
         for frame in frames:
             kind = frame.format.name, frame.layout.name, frame.sample_rate
+            if frame.sample_rate not in RATES_HZ:
+                raise Undecodable(f"Audio of {frame.sample_rate} Hz is not taken.")
             if kind != self._kind:  # a stream may go on in another form
                 yield from self.rest()
                 layout = "stereo" if self._rows == 2 and frame.layout.nb_channels > 1 else "mono"
@@ -315,22 +318,27 @@ class _Thread:
         self._take()
         try:
             self._decode()
-        except (av.FFmpegError, ValueError):
-            self._made.put(Undecodable("The stream cannot be decoded as audio."))
         except Undecodable as error:
             self._made.put(error)
+        except (
+            Exception
+        ):  # of the library, which throws what it likes at strange bytes; the owner waits for an answer
+            self._made.put(Undecodable("The stream cannot be decoded as audio."))
         self._made.put(_Over)
 
     def _decode(self) -> None:
         with av.open(
             self, "r", format=self._name, options=self._options, buffer_size=PIECE_BYTES
         ) as container:
-            if not container.streams.audio:
-                raise Undecodable("The stream has no audio in it.")
+            tracks = container.streams.audio
+            # Without a codec the library would fall over its own packets.
+            codec = tracks[0].codec_context if tracks else None
+            if codec is None:
+                raise Undecodable("The stream has no audio in it of a codec that is known here.")
             bad, heard = 0, False
-            for packet in container.demux(container.streams.audio[0]):
+            for packet in container.demux(tracks[0]):
                 try:
-                    frames = packet.decode()
+                    frames = codec.decode(packet)
                 except av.FFmpegError:
                     bad += 1
                     if bad >= MAX_BAD_PACKETS:

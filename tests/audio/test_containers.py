@@ -1,5 +1,6 @@
 """Containers that come in pieces, against what was put into them."""
 
+import contextlib
 import random
 import threading
 
@@ -182,6 +183,33 @@ def test_garbage_is_told_at_once_or_at_the_end():
     for head in (b"\x00" * 12, b"OggS", b"fLaC", b"\x1a\x45\xdf\xa3", b"RIFF\x00\x00\x00\x00WAVEfmt "):
         with pytest.raises(Undecodable):
             unpacked(chopped(head + noise, 1000))
+
+
+def test_broken_streams_are_audio_or_told():
+    """Bytes changed and lost anywhere: no fault of another kind, and never one that ends the process."""
+    streams = {kind: packed(kind, tone(300)) for kind in KINDS}
+    for seed in range(300):
+        rng = random.Random(seed)
+        data = bytearray(streams[rng.choice(list(streams))])
+        for _ in range(rng.choice([1, 5, 50])):
+            data[rng.randrange(len(data))] = rng.randrange(256)
+        at = rng.randrange(len(data))
+        del data[at : at + rng.choice([0, 0, 1, 300])]
+        with contextlib.suppress(Undecodable):
+            unpacked(chopped(bytes(data), 997))
+
+
+def test_a_track_of_an_unknown_codec_is_told():
+    data = packed("matroska", tone(300)).replace(b"A_PCM/INT/LIT", b"A_XYZ/INT/LIT")
+    with pytest.raises(Undecodable, match="codec that is known"):
+        unpacked([data])
+
+
+@pytest.mark.parametrize("rate_hz", [1, 3999, 384_001, 0xFFFFFFFF])
+def test_rates_that_make_hours_of_a_few_bytes_are_not_taken(rate_hz):
+    data = packed("wav", tone(300))
+    with pytest.raises(Undecodable):
+        unpacked([data[:24] + rate_hz.to_bytes(4, "little") + data[28:]])
 
 
 def test_a_picture_has_no_audio_and_few_bytes_are_no_stream():
