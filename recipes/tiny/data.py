@@ -165,6 +165,7 @@ class Sequences:
         while take.left > RATE // 2:
             if "noise" in self.kinds and r.random() < 0.04:
                 self._burst(r, take, r.uniform(2, 8))
+                continue
             item, wave = self._draw(r)
             take.speak(item, wave * 10 ** r.uniform(-1.3, 0.25))
             if gated and r.random() < 0.6:

@@ -155,3 +155,10 @@ def test_lost_packets_are_silence_or_the_packet_before():
             assert silent or (packets[i] == packets[i - 1]).all()
             seen.add(silent)
     assert seen == {True, False}
+
+
+def test_noise_instead_of_speech_may_end_a_sequence(sequences):
+    sequences.kinds = set(augment.FULL)
+    for step in range(60):
+        batch = sequences.at(step)
+        assert batch.mel.isfinite().all() and batch.mel.shape[-1] == 96 * MELS_PER_TICK
