@@ -19,6 +19,7 @@ from realtime import config as configuration
 from realtime.config import Config
 from realtime.errors import AtCapacity
 from realtime.events import Step
+from realtime.text.confidence import IDENTITY
 from realtime.text.tokenizer import Tekken
 
 WORD_EVERY = 5  # frames: a marker, then one piece of text, which is 2.5 words a second
@@ -55,6 +56,7 @@ class FakeEngine:
     """What the server asks of an engine, on the event loop itself. Says one word every WORD_EVERY frames."""
 
     model_name, device_name = "fake", "none"
+    calibration = IDENTITY
     failure = None
     bytes_per_slot = 0
 

@@ -26,6 +26,7 @@ from realtime.events import (
     Step,
 )
 from realtime.text.captions import Captions
+from realtime.text.confidence import Calibration
 from realtime.text.tokenizer import Tekken
 from realtime.timeline import Timeline
 
@@ -45,7 +46,7 @@ class SessionLimits:
     release_after_ms: int = 10_000  # silence after which the lease is given back; 0 never
     max_wait_ms: int = 30_000  # audio kept while no slot is free; the oldest beyond it is dropped
     no_text_frames: int = 200  # speech without text before the client is warned
-    max_flushes: int = 100  # flushes that may wait for their finals
+    max_flushes: int = 100  # flushes that may wait for their finals, and changes of options
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +120,7 @@ class Channel:
         index: int,
         options: SessionOptions,
         tekken: Tekken,
+        calibration: Calibration,
         limits: SessionLimits,
         events: list[Event],
         effects: list[Effect],
@@ -142,7 +144,9 @@ class Channel:
 
         self._framer = Framer()
         self._timeline = Timeline()
-        self._captions = Captions(index, options, tekken, self._timeline, limits.no_text_frames, events)
+        self._captions = Captions(
+            index, options, tekken, calibration, self._timeline, limits.no_text_frames, events
+        )
         self._undrained = False  # audio was fed since the last drain
         self._stepped = 0  # frames of this lease whose step has arrived
         self._marks: deque[_Mark] = deque()
@@ -192,7 +196,8 @@ class Channel:
         self._closed_at = self._gate.heard_samples
         while self._queue and isinstance(self._queue[-1], Passed):
             self._waiting_samples -= len(self._queue.pop().samples)
-        self._queue.append(_Forget())
+        if not self._queue or not isinstance(self._queue[-1], _Forget):
+            self._queue.append(_Forget())
         self._pump()
 
     def retry(self) -> None:
@@ -261,6 +266,10 @@ class Channel:
         waiting = [mark.drain for mark in self._marks]
         waiting += [item for item in self._queue if isinstance(item, _Drain)]
         return sum(drain.reason == "flush" for drain in waiting)
+
+    @property
+    def waiting_changes(self) -> int:
+        return sum(isinstance(item, _Change) for item in self._queue)
 
     @property
     def utterances(self) -> int:
@@ -333,6 +342,8 @@ class Channel:
         return not owes and not self.is_asking
 
     def _start_anew(self, item: _Change | _Forget) -> None:
+        if isinstance(item, _Forget) and not self._undrained:
+            return  # nothing was heard since
         holds_lease = self.lease is not None
         self.release()
         self._undrained = False

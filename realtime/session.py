@@ -32,6 +32,7 @@ from realtime.events import (
     SessionOptions,
     Step,
 )
+from realtime.text.confidence import IDENTITY, Calibration
 from realtime.text.tokenizer import Tekken
 
 __all__ = ["Effect", "Feed", "Open", "Release", "Session", "SessionLimits"]
@@ -51,12 +52,13 @@ class Session:
         session_id: str,
         model: str,
         limits: SessionLimits | None = None,
+        calibration: Calibration = IDENTITY,
     ):
         self.session_id = session_id
         self.model = model
         self.finished = False  # Done was emitted
         self.failure: VoxwireError | None = None  # the fatal error that was emitted
-        self._tekken = tekken
+        self._tekken, self._calibration = tekken, calibration
         self._limits = limits or SessionLimits()
         self._events: list[Event] = []
         self._effects: list[Effect] = []
@@ -201,12 +203,14 @@ class Session:
     def _reconfigure(self, options: SessionOptions) -> None:
         if self._ending:
             raise OutOfOrder("The options cannot change after 'end'.")
-        if not self._started:
-            self._configure(options)
-            return
-        if options.channels != self.options.channels:
-            raise OutOfOrder("The number of channels cannot change within a stream.")
         if options != self.options:
+            if not self._started:
+                self._configure(options)
+                return
+            if options.channels != self.options.channels:
+                raise OutOfOrder("The number of channels cannot change within a stream.")
+            if any(channel.waiting_changes >= self._limits.max_flushes for channel in self._channels):
+                raise LimitReached("Too many changes of options wait for what was said before them.")
             self._switch(options)
         self._tell_ready()
 
@@ -230,7 +234,15 @@ class Session:
         return True
 
     def _channel(self, index: int) -> Channel:
-        return Channel(index, self.options, self._tekken, self._limits, self._events, self._effects)
+        return Channel(
+            index,
+            self.options,
+            self._tekken,
+            self._calibration,
+            self._limits,
+            self._events,
+            self._effects,
+        )
 
     def _hear(self, data: bytes) -> None:
         if self._ending:

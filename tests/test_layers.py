@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 GROUND = ("realtime.errors", "realtime.events", "realtime.config", "realtime.timeline")
 # The session, and one channel of it.
 SESSION = ("realtime.session", "realtime.channel")
-TEXT_INFO = ("realtime.text.tokenizer",)
+TEXT_INFO = ("realtime.text.tokenizer", "realtime.text.confidence")
 EVERYTHING = ("*",)
 
 
@@ -56,7 +56,8 @@ LAYERS = (
         libraries=("numpy",),
         never=("asyncio", "threading", "time", "datetime", "sched", "queue", "concurrent"),
     ),
-    # The engine reads the names of the control tokens, a table of the checkpoint, from the tokenizer.
+    # The engine reads the names of the control tokens, a table of the checkpoint, from the tokenizer; and with the
+    # weights it loads what their scores are worth.
     Layer(
         ("realtime.engine", "realtime.generate"),
         ours=(*GROUND, *TEXT_INFO, "realtime.model", "realtime.engine", "realtime.generate"),

@@ -1,5 +1,6 @@
 import gc
 import itertools
+import math
 import types
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from realtime.events import (
     Step,
 )
 from realtime.session import Feed, Open, Release, Session, SessionLimits
+from realtime.text.confidence import Calibration
 from tests.conversations.stage import Echo, Script, Stage, s16, silence, voice
 from tests.text.vocabulary import load_tekken
 
@@ -807,7 +809,37 @@ def test_pieces_are_told_to_those_who_asked(tekken):
         for caption in captions:
             text = b"".join(piece.text for piece in caption.pieces)
             assert text.decode("utf-8", "ignore") == caption.text
-            assert all(piece.logprob == -0.25 for piece in caption.pieces)
+            said = len(caption.text.split())
+            assert sum(piece.logprob for piece in caption.pieces) == -0.25 * said
+
+
+def test_confidence_is_what_the_checkpoint_makes_of_its_scores(tekken):
+    calibration = Calibration(scale=1.5, offset=-1.0)
+    for options, audio in (
+        (SessionOptions(), s16(voice(2000), silence(1500))),
+        (SessionOptions(gate=GateOptions(enabled=False)), s16(voice(2000))),
+    ):
+        raw = Session(options, tekken, session_id="s", model="m")
+        calibrated = Session(options, tekken, session_id="s", model="m", calibration=calibration)
+        expected = round(calibration.probability(math.exp(-0.25)), 4)
+        assert {word.confidence for word in words_of(raw, Echo(tekken), audio)} == {0.7788}
+        assert {word.confidence for word in words_of(calibrated, Echo(tekken), audio)} == {expected}
+
+
+def test_a_change_of_options_keeps_the_calibration(tekken):
+    it = Session(
+        SessionOptions(), tekken, session_id="s", model="m", calibration=Calibration(1.0, math.log(2))
+    )
+    it.receive(Configure(SessionOptions(gate=GateOptions(enabled=False))))
+    it.refused(0)  # what was asked for before
+    words = words_of(it, Echo(tekken), s16(voice(2000)))
+    odds = 2 * math.exp(-0.25) / (1 - math.exp(-0.25))
+    assert {word.confidence for word in words} == {round(odds / (1 + odds), 4)}
+
+
+def words_of(session, engine, audio):
+    finals = [caption for caption in captions_of(session, engine, audio) if isinstance(caption, Final)]
+    return [word for final in finals for word in final.words]
 
 
 def captions_of(session, engine, audio):

@@ -20,6 +20,7 @@ from realtime.engine.slots import Slots
 from realtime.engine.stats import EngineStats
 from realtime.errors import AtCapacity, EngineFailed
 from realtime.events import Step
+from realtime.text.confidence import IDENTITY, Calibration
 from realtime.text.tokenizer import Tekken
 
 Deliver = Callable[[list[Step]], None]
@@ -52,7 +53,7 @@ class Stream:
 class Engine:
     """Thread-safe: streams are opened, fed and closed from any thread; the runner is touched by one alone.
 
-    `tekken`, `model_name`, `device_name` and `capacity` describe what is loaded (see load_engine).
+    `tekken`, `calibration`, `model_name`, `device_name` and `capacity` describe what is loaded (see load_engine).
     """
 
     def __init__(
@@ -60,16 +61,13 @@ class Engine:
         runner: Runner,
         *,
         tekken: Tekken | None = None,
+        calibration: Calibration = IDENTITY,
         model_name: str = "",
         device_name: str = "cpu",
         capacity: Capacity | None = None,
     ):
-        self.tekken, self.model_name, self.device_name, self.capacity = (
-            tekken,
-            model_name,
-            device_name,
-            capacity,
-        )
+        self.tekken, self.calibration = tekken, calibration
+        self.model_name, self.device_name, self.capacity = model_name, device_name, capacity
         self.stats = EngineStats()
         self.failure: BaseException | None = None
         self.on_failure: Callable[[], None] | None = None

@@ -15,6 +15,7 @@ from realtime.engine.runner import Runner, RunnerOptions
 from realtime.errors import CheckpointError, ConfigError
 from realtime.model import hub, weights
 from realtime.model.voxtral import BlankPenalty, Prompt
+from realtime.text.confidence import CALIBRATION_FILE, Calibration
 from realtime.text.tokenizer import Tekken
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -46,6 +47,7 @@ def load_engine(
     folder = hub.locate(model, progress)
     args = weights.read_args(folder)
     tekken = Tekken.load(folder / "tekken.json")
+    calibration = Calibration.load(folder / CALIBRATION_FILE)
     if (args.audio.sampling_rate, args.frame_samples, args.look_ahead_samples) != _GRID:
         raise CheckpointError(
             f"{folder}: hears {args.audio.sampling_rate} Hz in frames of {args.frame_samples} samples; "
@@ -59,7 +61,14 @@ def load_engine(
     options = RunnerOptions(threads, BlankPenalty() if blank_penalty else None, traced=where.type == "cpu")
     runner = Runner(voxtral, prompt, slots or capacity.slots, options)
     name = hub.display_name(model, folder)
-    return Engine(runner, tekken=tekken, model_name=name, device_name=_name(where), capacity=capacity)
+    return Engine(
+        runner,
+        tekken=tekken,
+        calibration=calibration,
+        model_name=name,
+        device_name=_name(where),
+        capacity=capacity,
+    )
 
 
 def describe_capacity(engine: Engine) -> str:

@@ -103,6 +103,7 @@ class _Job:
             session_id="file",
             model=engine.model_name,
             limits=limits,
+            calibration=engine.calibration,
         )
         self._conversation = Conversation(
             session, _WholeEngine(engine), lambda lease: owners.__setitem__(lease, self), owners.pop

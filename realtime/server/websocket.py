@@ -125,6 +125,7 @@ async def serve(
         session_id=session_id,
         model=service.engine.model_name,
         limits=service.session_limits,
+        calibration=service.engine.calibration,
     )
     connection = Connection(
         socket=socket,

@@ -21,6 +21,7 @@ from realtime.events import (
     Warning_,
     Word,
 )
+from realtime.text.confidence import Calibration
 from realtime.text.tokenizer import Tekken
 from realtime.text.transcript import Transcript
 from realtime.text.words import LeaseWord, WordDecoder
@@ -43,13 +44,14 @@ class Captions:
         channel: int,
         options: SessionOptions,
         tekken: Tekken,
+        calibration: Calibration,
         timeline: Timeline,
         no_text_frames: int,
         events: list[Event],
     ):
         """After `no_text_frames` steps of speech without text the client is warned."""
         self._channel = channel
-        self._tekken, self._timeline = tekken, timeline
+        self._tekken, self._calibration, self._timeline = tekken, calibration, timeline
         self._events = events
         self._no_text_frames = no_text_frames
         self._transcript = Transcript(channel, options.max_utterance_ms)
@@ -72,7 +74,7 @@ class Captions:
 
     def begin_lease(self) -> None:
         """Steps count from 0 again."""
-        self._words = WordDecoder(self._tekken, self._delay_tokens)
+        self._words = WordDecoder(self._tekken, self._delay_tokens, self._calibration)
         self._step = -1  # the last that was read
         self._blanks = 0  # steps without text since the last text or the last closed utterance
         self.pads = 0  # steps without text or marker in a row

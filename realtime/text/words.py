@@ -10,7 +10,9 @@ Text without a marker says the same one frame earlier. Starts, and the ends of t
 are estimates: the words of a group share the time since the group before, each at most as much as
 `spoken_ms` thinks it takes.
 
-The confidence of a word is the geometric mean of the probabilities of its pieces; the marker does not count.
+The score of a word is the product of the probabilities of its pieces: how likely the model found it, whole. Neither the
+marker counts nor a piece of nothing but punctuation, of which no word is wrong. The checkpoint's calibration makes a
+confidence of it.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import unicodedata
 from dataclasses import dataclass, field
 
 from realtime.events import FRAME_MS
+from realtime.text.confidence import IDENTITY, Calibration
 from realtime.text.tokenizer import Tekken
 
 LONGEST_WORD_CHARS = 200  # a model that writes on without a border gets one: nothing grows without bound
@@ -46,24 +49,25 @@ class _Open:
     text: str = ""
     spoken_ms: float = 0.0
     logprobs: list[float] = field(default_factory=list)
+    marks: list[float] = field(default_factory=list)  # log probabilities of punctuation
 
     def extend(self, text: str, logprobs: list[float]) -> None:
         self.text += text
-        self.logprobs += logprobs
+        (self.marks if _is_punctuation(text) else self.logprobs).extend(logprobs)
         self.spoken_ms = spoken_ms(self.text)
 
     @property
-    def confidence(self) -> float:
-        mean = math.fsum(self.logprobs) / len(self.logprobs) if self.logprobs else 0.0
-        return round(min(1.0, math.exp(min(mean, 0.0))), 4)
+    def score(self) -> float:
+        return math.exp(min(0.0, math.fsum(self.logprobs or self.marks)))
 
 
 class WordDecoder:
     """Decodes one lease. The first `delay_tokens + 1` steps are prompt and say nothing."""
 
-    def __init__(self, tekken: Tekken, delay_tokens: int):
+    def __init__(self, tekken: Tekken, delay_tokens: int, calibration: Calibration = IDENTITY):
         self._tekken = tekken
         self._delay = delay_tokens
+        self._calibration = calibration
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
         self._logprobs: list[float] = []  # of tokens whose characters are not complete yet
         self._first_step = 0  # the step of the first of them
@@ -172,7 +176,8 @@ class WordDecoder:
         words, end = [], self._group_end_ms - share * sum(spoken)
         for word, duration in zip(self._group, spoken, strict=True):
             start, end = end, end + share * duration
-            words.append(LeaseWord(word.text, round(start), round(end), word.confidence))
+            confidence = round(self._calibration.probability(word.score), 4)
+            words.append(LeaseWord(word.text, round(start), round(end), confidence))
         if self._group:
             self._settled_ms = self._group_end_ms
             self._group = []
@@ -188,6 +193,10 @@ def _character_ms(character: str) -> float:
     if unicodedata.east_asian_width(character) in "WF" or character.isdigit():
         return 200.0  # a syllable or more
     return 70.0 if character.isalpha() else 0.0
+
+
+def _is_punctuation(text: str) -> bool:
+    return all(unicodedata.category(character)[0] == "P" for character in text)
 
 
 def _clings(run: str) -> bool:

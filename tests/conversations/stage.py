@@ -92,7 +92,9 @@ class EchoLease:
                 self.writing.extend(self.ready.popleft()[1])
             return self.tekken.word_id, -0.01
         if self.writing:
-            return self.writing.popleft(), -0.25
+            token = self.writing.popleft()
+            # A word is as likely as its first piece: what goes on with it is certain.
+            return token, -0.25 if self.tekken.piece(token)[:1].isspace() else 0.0
         return self.tekken.pad_id, -0.01
 
 

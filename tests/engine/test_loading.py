@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 
 from realtime.engine import load_engine
 from realtime.errors import CheckpointError
+from realtime.text.confidence import CALIBRATION_FILE, IDENTITY, Calibration
 from tests import checkpoints
 
 
@@ -33,4 +34,18 @@ def test_a_tokenizer_of_a_larger_model_is_refused(tmp_path):
     folder = checkpoints.write(tmp_path / "small")
     (folder / "tekken.json").write_text(json.dumps(checkpoints.tekken(vocab_size=500)))
     with pytest.raises(CheckpointError, match=r"tekken.json: more tokens than the model's 400"):
+        load_engine(folder, slots=1, device="cpu")
+
+
+def test_the_calibration_of_a_checkpoint_comes_with_it(tmp_path):
+    folder = checkpoints.write(tmp_path / "small")
+    assert load_engine(folder, slots=1, device="cpu").calibration == IDENTITY
+    (folder / CALIBRATION_FILE).write_text(Calibration(0.8, -0.5).json("a test"))
+    assert load_engine(folder, slots=1, device="cpu").calibration == Calibration(0.8, -0.5)
+
+
+def test_a_broken_calibration_is_refused(tmp_path):
+    folder = checkpoints.write(tmp_path / "small")
+    (folder / CALIBRATION_FILE).write_text("{}")
+    with pytest.raises(CheckpointError, match=r"small/confidence.json: scale must be a number"):
         load_engine(folder, slots=1, device="cpu")

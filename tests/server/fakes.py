@@ -20,6 +20,7 @@ from realtime.engine.stats import EngineStats
 from realtime.errors import AtCapacity, EngineFailed
 from realtime.events import Step
 from realtime.server.app import Server, bind
+from realtime.text.confidence import IDENTITY
 from realtime.text.tokenizer import Tekken
 
 PAD, WORD, N_SPECIAL = 32, 33, 40
@@ -66,6 +67,7 @@ class FakeEngine:
     """
 
     model_name, device_name, bytes_per_slot, tekken = "fake", "cpu", 1024, TEKKEN
+    calibration = IDENTITY
 
     def __init__(self, slots: int = 4):
         self.slots = slots

@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from realtime.text.confidence import IDENTITY, Calibration
 from realtime.text.words import LONGEST_GROUP_STEPS, LONGEST_WORD_CHARS, WordDecoder
 
 D = 6
@@ -12,8 +13,8 @@ D = 6
 class Run:
     """Pushes a script of tokens from step D + 1 on and collects what comes out."""
 
-    def __init__(self, tekken, token, script, logprobs=None, delay=D):
-        self.decoder = WordDecoder(tekken, delay)
+    def __init__(self, tekken, token, script, logprobs=None, delay=D, calibration=IDENTITY):
+        self.decoder = WordDecoder(tekken, delay, calibration)
         self.deltas, self.words = [], []
         for n, piece in enumerate(script):
             logprob = logprobs[n] if logprobs else -0.1
@@ -146,15 +147,34 @@ def test_writing_on_without_markers_keeps_time(run):
     assert words[-1].end_ms > (last_step - LONGEST_GROUP_STEPS - 6) * 80
 
 
-def test_confidence_is_the_geometric_mean_of_the_pieces(run):
+def test_without_calibration_confidence_is_the_product_of_the_pieces(run):
     half, quarter = math.log(0.5), math.log(0.25)
     out = run(["W", " won", "der", "W", " one"], [-9.0, half, quarter, -9.0, 0.0])
-    assert [word.confidence for word in out.words] == [pytest.approx(math.sqrt(0.125), abs=1e-4), 1.0]
+    assert [word.confidence for word in out.words] == [0.125, 1.0]
+
+
+def test_confidence_is_what_the_calibration_makes_of_it(run):
+    calibration = Calibration(scale=2.0, offset=math.log(3))
+    out = run(["W", " won", "der", "W", " one"], [-9.0, math.log(0.5), math.log(0.5), -9.0, math.log(0.5)])
+    assert [word.confidence for word in out.words] == [0.25, 0.5]
+    out = run(
+        ["W", " won", "der", "W", " one"],
+        [-9.0, math.log(0.5), math.log(0.5), -9.0, math.log(0.5)],
+        calibration=calibration,
+    )
+    assert [word.confidence for word in out.words] == [0.25, 0.75]  # odds 1/3 and 1: squared, times 3
+
+
+def test_punctuation_makes_no_word_less_sure(run):
+    half, rarely = math.log(0.5), math.log(0.01)
+    out = run(["W", " hello", ".", "W", "「", "世界"], [0.0, half, rarely, 0.0, rarely, half])
+    assert [word.confidence for word in out.words] == [0.5, 0.5]
+    assert run(["。"], [half]).words[0].confidence == 0.5
 
 
 def test_bytes_of_a_split_character_count_for_confidence(run):
     out = run(["W", b"\xc3", b"\xa9"], [0.0, math.log(0.25), 0.0])
-    assert out.words[0].confidence == pytest.approx(0.5, abs=1e-4)
+    assert out.words[0].confidence == 0.25
 
 
 def test_a_cut_between_words_loses_and_doubles_nothing(tekken, token):

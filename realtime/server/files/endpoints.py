@@ -234,6 +234,7 @@ class FileEndpoints:
             session_id=call.id,
             model=service.engine.model_name,
             limits=service.session_limits,
+            calibration=service.engine.calibration,
         )
         return FileRun(
             media=media,

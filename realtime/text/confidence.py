@@ -1,0 +1,84 @@
+"""Raw scores of words to probabilities that the words are right.
+
+The raw score is the probability that the model gave to the pieces of a word. Models are too sure of what they write,
+or not sure enough; how much is measured on recordings (`python -m bench confidence`) and lies beside the weights it was
+measured with, as `confidence.json`: {"scale": 0.9, "offset": -0.5, "source": "any text"}. A checkpoint without that
+file gives raw scores.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from realtime.errors import CheckpointError
+
+CALIBRATION_FILE = "confidence.json"
+# A probability nearer to 0 or 1 says no more: beyond, a model's figures are noise.
+SUREST = 1e-4
+LARGEST = 100  # of a scale or an offset: beyond is a mistake
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """A line from log odds to log odds: p = sigmoid(scale * logit(score) + offset). It grows, because scale > 0."""
+
+    scale: float = 1.0
+    offset: float = 0.0
+
+    def probability(self, score: float) -> float:
+        """0..1 -> 0..1."""
+        if self == IDENTITY:
+            return score
+        return _sigmoid(self.scale * log_odds(score) + self.offset)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Calibration:
+        """Read a file; without one raw scores stay as they are. Raises CheckpointError that names file and field."""
+        path = Path(path)
+        try:
+            fields = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return IDENTITY
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{path}: no JSON ({error}).") from None
+        if not isinstance(fields, dict):
+            raise CheckpointError(f"{path}: expected an object with scale and offset.")
+        if unknown := sorted(fields.keys() - {"scale", "offset", "source"}):
+            raise CheckpointError(f"{path}: unknown field {unknown[0]!r}.")
+        found = cls(_number(path, fields, "scale"), _number(path, fields, "offset"))
+        if found.scale <= 0:
+            raise CheckpointError(
+                f"{path}: scale must be greater than 0, so that a higher score stays higher."
+            )
+        return found
+
+    def json(self, source: str) -> str:
+        """The text of such a file."""
+        fields = {"scale": self.scale, "offset": self.offset, "source": source}
+        return json.dumps(fields, indent=1, ensure_ascii=False) + "\n"
+
+
+IDENTITY = Calibration()
+
+
+def log_odds(score: float) -> float:
+    """Of a probability, cut off at SUREST from both ends."""
+    score = min(max(score, SUREST), 1.0 - SUREST)
+    return math.log(score) - math.log1p(-score)
+
+
+def _sigmoid(x: float) -> float:
+    return 1.0 / (1.0 + math.exp(-x)) if x >= 0 else math.exp(x) / (1.0 + math.exp(x))
+
+
+def _number(path: Path, fields: dict, name: str) -> float:
+    value = fields.get(name)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not -LARGEST <= value <= LARGEST:
+        raise CheckpointError(
+            f"{path}: {name} must be a number from -{LARGEST} to {LARGEST}, found {value!r}."
+        )
+    return float(value)
