@@ -16,60 +16,44 @@ and `final ms` is what a speaker waits for: from the last byte of a clip to its 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 
 import jiwer
 
-from bench import load, server, speech, sphinx, stats
+from bench import load, server, speech, sphinx, stats, streaming
 from bench.normalise import normalise
 from bench.report import BenchError, Report, progress
 from bench.server import Server
 from bench.speech import Row
-from client.errors import BadInput, ClientError
-from client.files import FileSource
-from client.pacing import NoPace, Pacer
-from client.protocol import Final, Options
-from client.stream import Stream, connect
+from bench.streaming import Streaming, Time
+from client.protocol import Options
 
 ALL = "all"
-CLIP_TIMEOUT_S = 300.0
-ATTEMPTS = 2  # a clip that is lost once is sent once more
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--speech", metavar="FOLDER", help="with manifest.jsonl (default: VOXWIRE_SPEECH)")
     parser.add_argument(
         "--delay-ms", metavar="MS,...", help="one or several (default: the checkpoint's), e.g. 240,480,960"
     )
-    parser.add_argument("--vad", choices=("on", "off"), default="on", help="default: %(default)s")
-    parser.add_argument("--groups", metavar="NAME,...", help="only groups whose names begin so")
-    parser.add_argument("--limit", type=int, metavar="N", help="first N clips of every group")
-    parser.add_argument("--at-once", type=int, default=8, help="clips in flight (default: %(default)s)")
     parser.add_argument(
         "--show", type=int, default=0, metavar="N", help="print N transcripts a group to stderr"
     )
     parser.add_argument("--live", action="store_true", help="send clips as fast as they were spoken")
     parser.add_argument("--peer", choices=("pocketsphinx",), help="transcribe the clips with it as well")
-    server.add_arguments(parser)
+    streaming.add_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> Report:
-    place = speech.folder(options.speech)
-    if place is None:
-        raise BenchError("there are no recordings: give --speech FOLDER or set VOXWIRE_SPEECH")
-    clips = chosen(speech.manifest(place), options.groups, options.limit)
+    place, clips = streaming.recordings(options)
     delays = _delays(options.delay_ms)
     peer = sphinx.name() if options.peer else None  # before the work is done
     by_name: dict[str, list[Scored]] = {}
     with Server(server.flags(options, slots=2 * options.at_once)) as served:
         for delay_ms in delays:
             asked = Options(delay_ms=delay_ms, vad=options.vad == "on", interim=False)
-            run_ = _Run(served.url, asked, options.at_once, options.live)
-            scored = load.run_loop(run_.all(clips))
+            run_ = Streaming(served.url, asked, options.at_once, options.live)
+            scored = _stream(run_, clips)
             by_name[f"{run_.delay_ms} ms"] = scored
             _show(scored, options.show)
         if peer:
@@ -87,18 +71,6 @@ def run(options: argparse.Namespace) -> Report:
     return report
 
 
-def chosen(rows: Sequence[Row], groups: str | None, limit: int | None) -> list[Row]:
-    """The rows of the wanted groups. Raises BenchError if there are none."""
-    kept: dict[str, list[Row]] = {}
-    for row in rows:
-        if groups is None or row.group.startswith(tuple(groups.split(","))):
-            kept.setdefault(row.group, []).append(row)
-    found = [row for group in kept.values() for row in group[:limit]]
-    if not found:
-        raise BenchError("no clip of these groups")
-    return found
-
-
 def _delays(words: str | None) -> list[int | None]:
     try:
         return [int(word) for word in words.split(",")] if words else [None]
@@ -114,76 +86,16 @@ def _show(scored: Sequence[Scored], count: int) -> None:
             progress(f"{item.group} | {item.reference} | {item.heard}")
 
 
-# ---------------------------------------------------------------- streaming
+# ---------------------------------------------------------------- hearing
 
 
-class _Run:
-    """All clips at one delay."""
-
-    def __init__(self, url: str, options: Options, at_once: int, live: bool):
-        self.delay_ms = 0
-        self._new_pacer = Pacer if live else NoPace
-        self._url, self._options = url, options
-        self._seats = asyncio.Semaphore(at_once)
-        self._done = 0
-
-    async def all(self, clips: Sequence[Row]) -> list[Scored]:
-        done = await asyncio.gather(*(self._clip(row, len(clips)) for row in clips))
-        return list(chain.from_iterable(done))
-
-    async def _clip(self, row: Row, total: int) -> list[Scored]:
-        """A score per channel. Raises BenchError for a clip that cannot be streamed: a hole would flatter."""
-        async with self._seats:
-            for attempt in range(ATTEMPTS):
-                try:
-                    async with asyncio.timeout(CLIP_TIMEOUT_S):
-                        heard = await self._stream(row)
-                    break
-                except BadInput as error:
-                    raise BenchError(str(error)) from None
-                except (ClientError, TimeoutError) as error:
-                    if attempt == ATTEMPTS - 1:
-                        raise BenchError(f"{row.path.name}: {error or 'no end in time'}") from None
-        self._done += 1
-        if self._done % 50 == 0 or self._done == total:
-            progress(f"{self._done} of {total} clips at {self.delay_ms} ms")
-        return [
-            replace(score(row.group, text, words), time=heard.time)
-            for text, words in zip(row.texts, heard.texts, strict=True)
-        ]
-
-    async def _stream(self, row: Row) -> Heard:
-        source = FileSource(row.path, channels=len(row.texts), pacer=self._new_pacer())
-        options = replace(self._options, sample_rate=source.sample_rate, channels=source.channels)
-        heard: list[list[str]] = [[] for _ in row.texts]
-        try:
-            async with await connect(self._url, options, ping_interval_s=None) as stream:
-                began_s = last_s = time.monotonic()
-                sender = asyncio.create_task(_send(stream, source))
-                try:
-                    async for event in stream.events():
-                        if isinstance(event, Final):
-                            heard[event.channel].append(event.text.strip())
-                            last_s = time.monotonic()
-                        elif hasattr(event, "delay_ms"):
-                            self.delay_ms = event.delay_ms
-                    sent_s = await sender
-                finally:
-                    sender.cancel()
-                    await asyncio.gather(sender, return_exceptions=True)
-        finally:
-            source.close()
-        took = Time(source.duration_ms / 1000, last_s - began_s, max(0.0, last_s - sent_s))
-        return Heard([" ".join(texts) for texts in heard], took)
-
-
-async def _send(stream: Stream, source: FileSource) -> float:
-    """When the last byte was sent."""
-    while (chunk := await source.read()) is not None:
-        await stream.send(chunk.data)
-    sent_s = time.monotonic()
-    await stream.end()
-    return sent_s
+def _stream(run_: Streaming, clips: Sequence[Row]) -> list[Scored]:
+    """A score per channel."""
+    return [
+        replace(score(row.group, text, words), time=heard.time)
+        for row, heard in zip(clips, load.run_loop(run_.all(clips)), strict=True)
+        for text, words in zip(row.texts, heard.texts, strict=True)
+    ]
 
 
 def _peer(clips: Sequence[Row]) -> list[Scored]:
@@ -192,23 +104,6 @@ def _peer(clips: Sequence[Row]) -> list[Scored]:
 
 
 # ---------------------------------------------------------------- scoring
-
-
-@dataclass(frozen=True, slots=True)
-class Time:
-    """Of one clip: its length, from its first byte to its last final, and from its last byte to that."""
-
-    audio_s: float
-    wall_s: float
-    final_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Heard:
-    """The transcript of each channel, and the time it took."""
-
-    texts: list[str]
-    time: Time
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from bench.report import BenchError
-from bench.speech import Row
-from bench.wer import Time, chosen, score, table
+from bench.streaming import Time
+from bench.wer import score, table
 
 
 def column(report, name: str) -> list:
@@ -69,11 +68,3 @@ def test_live_clips_tell_what_a_speaker_waits_for():
     report = table({"480 ms": scored}, live=True)
     assert column(report, "final ms") == [200]
     assert "real time" not in report.columns
-
-
-def test_clips_are_chosen_by_group_and_number(tmp_path):
-    rows = [Row(tmp_path / str(i), group, ("x",)) for i, group in enumerate(["a1", "a2", "a1", "b", "a1"])]
-    assert [row.path.name for row in chosen(rows, "a", 2)] == ["0", "2", "1"]
-    assert len(chosen(rows, None, None)) == 5
-    with pytest.raises(BenchError):
-        chosen(rows, "c", None)
