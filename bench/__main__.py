@@ -16,6 +16,7 @@ BENCHES = {
     "capacity": "how many streams paced in real time one server carries",
     "peer": "the same checkpoint in the streaming class of transformers, beside our engine",
     "wer": "word error rate by group, through a real server",
+    "confidence": "how far word confidences can be believed, and the calibration of a checkpoint",
     "ingress": "CPU that a message costs the event loop, without a model",
     "memory": "resident memory over hours of one stream and over thousands of sessions",
 }

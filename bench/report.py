@@ -27,6 +27,21 @@ def progress(words: str) -> None:
 
 
 @dataclass(slots=True)
+class Table:
+    """A further table of a report."""
+
+    title: str
+    columns: Sequence[str]
+    rows: list[list[Any]]
+
+    def markdown(self) -> str:
+        return f"#### {self.title}\n\n{table(self.columns, self.rows)}"
+
+    def fields(self) -> dict[str, Any]:
+        return {"title": self.title, "columns": list(self.columns), "rows": self.rows}
+
+
+@dataclass(slots=True)
 class Report:
     """`rows` hold numbers where there are numbers: they are formatted here and exact in the JSON.
 
@@ -39,12 +54,14 @@ class Report:
     setting: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     machine: dict[str, str] = field(default_factory=lambda: machine())
+    tables: list[Table] = field(default_factory=list)
 
     def markdown(self) -> str:
         setting = "; ".join(f"{name} {cell(value)}" for name, value in self.setting.items())
         head = [f"### {self.title}", "", " · ".join(self.machine.values())]
         head += ["", setting] if setting else []
-        return "\n".join([*head, "", table(self.columns, self.rows), *(f"\n{note}" for note in self.notes)])
+        below = [*(further.markdown() for further in self.tables), *self.notes]
+        return "\n".join([*head, "", table(self.columns, self.rows), *(f"\n{part}" for part in below)])
 
     def json(self) -> str:
         body = {
@@ -55,6 +72,8 @@ class Report:
             "rows": self.rows,
             "notes": self.notes,
         }
+        if self.tables:
+            body["tables"] = [further.fields() for further in self.tables]
         return json.dumps(_finite(body), indent=1, default=str) + "\n"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from bench.report import Report, cell, table
+from bench.report import Report, Table, cell, table
 
 MACHINE = {"cpu": "a processor, 2 cores", "date": "today"}
 
@@ -49,3 +49,13 @@ def test_this_machine_is_described():
     machine = Report("t", ()).machine
     assert machine["cpu"].endswith("cores")
     assert machine["commit"].startswith("commit ")
+
+
+def test_further_tables_stand_between_the_first_and_the_notes():
+    it = report()
+    it.tables.append(Table("More", ["name", "share"], [["x", 0.123456]]))
+    text = it.markdown()
+    assert text.index("| two ") < text.index("#### More\n\n| name | share |") < text.index("A note.")
+    body = json.loads(it.json())
+    assert body["tables"] == [{"title": "More", "columns": ["name", "share"], "rows": [["x", 0.123456]]}]
+    assert "tables" not in json.loads(report().json())
