@@ -203,10 +203,10 @@ def build_app(service: Service) -> web.Application:
     app.on_response_prepare.append(http.add_security_headers)
     probes, pages = http.Probes(service), http.Pages()
     app.router.add_get("/v1/stream", StreamEndpoint(service, NativeDialect).handle)
-    app.router.add_get("/v1/realtime", StreamEndpoint(service, RealtimePathDialect).handle)
-    app.router.add_get(
-        "/v1/audio/transcriptions/realtime", StreamEndpoint(service, MistralRealtimeDialect).handle
-    )
+    realtime = StreamEndpoint(service, RealtimePathDialect, openai_keys.PREFIX)
+    app.router.add_get("/v1/realtime", realtime.handle)
+    mistral = StreamEndpoint(service, MistralRealtimeDialect, mistral_keys.PREFIX)
+    app.router.add_get("/v1/audio/transcriptions/realtime", mistral.handle)
     mistral_keys.add_routes(app, service)
     openai_keys.add_routes(app, service)
     deepgram.add_routes(app, service)

@@ -42,6 +42,7 @@ class Minted:
     """A short-lived key for a page, and what was agreed when it was made."""
 
     value: str
+    kind: str  # the prefix of its value
     expires_at_s: float  # Unix time
     grant: Any
 
@@ -58,23 +59,29 @@ class Keyring:
     def open_to_all(self) -> bool:
         return not self._digests
 
-    def mint(self, prefix: str, ttl_s: float, grant: Any = None) -> Minted:
-        """A new key that is good for `ttl_s`, for any number of connections."""
-        minted = Minted(prefix + secrets.token_hex(24), self._now() + ttl_s, grant)
+    def mint(self, kind: str, ttl_s: float, grant: Any = None) -> Minted:
+        """A new key that is good for `ttl_s`, for any number of connections where keys of this kind are taken."""
+        minted = Minted(kind + secrets.token_hex(24), kind, self._now() + ttl_s, grant)
         if len(self._minted) >= MAX_MINTED:
             del self._minted[next(iter(self._minted))]
         self._minted[_digest(minted.value)] = minted
         return minted
 
-    def check(self, authorization: str, subprotocols: Sequence[str] = ()) -> Any:
-        """The grant of a minted key, else None. Raises Unauthorized unless a good key is presented."""
-        return self.check_key(_from_header(authorization) or _from_subprotocols(subprotocols))
+    def check(self, authorization: str, subprotocols: Sequence[str] = (), short_lived: str = "") -> Any:
+        """The grant of a minted key, else None. Raises Unauthorized unless a good key is presented.
 
-    def check_key(self, key: str) -> Any:
+        Of minted keys only those of the kind `short_lived` are good: a page that was given one for its own stream is
+        not to read others' calls, or to make itself the next.
+        """
+        return self.check_key(_from_header(authorization) or _from_subprotocols(subprotocols), short_lived)
+
+    def check_key(self, key: str, short_lived: str = "") -> Any:
         """Like `check`, for a key that came some other way."""
         digest = _digest(key)
         minted = self._minted.get(digest)
         if minted is not None and minted.expires_at_s > self._now():
+            if minted.kind != short_lived:
+                raise Unauthorized("A short-lived key opens nothing but the streams it was made for.")
             return minted.grant
         if self.open_to_all:
             return None

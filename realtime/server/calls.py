@@ -22,12 +22,12 @@ from realtime.dialects.freeswitch import FreeswitchDialect
 from realtime.dialects.jambonz import JambonzDialect
 from realtime.dialects.native import NativeDialect
 from realtime.dialects.twilio import TwilioDialect
-from realtime.errors import AtCapacity, BadMessage, SlowReader, Unauthorized, VoxwireError
+from realtime.errors import AtCapacity, BadMessage, SlowReader, VoxwireError
 from realtime.events import Error
-from realtime.server import auth
+from realtime.server import auth, door
 from realtime.server.hub import Entry, NoSuchCall
 from realtime.server.socket import WRITE_BUFFER_BYTES, Socket
-from realtime.server.websocket import CLIENT_LEFT, RETRY_AFTER_S, StreamEndpoint, offered_subprotocols
+from realtime.server.websocket import CLIENT_LEFT, StreamEndpoint
 
 if TYPE_CHECKING:
     from realtime.server.app import Service
@@ -83,17 +83,7 @@ class CallsEndpoint:
     # ------------------------------------------------------------ before the answer
 
     def _check(self, request: web.Request) -> None:
-        service = self._service
-        origin = request.headers.get(hdrs.ORIGIN)
-        if origin is None and service.keyring.open_to_all:
-            # A page whose name was rebound to this machine reads its "own" host, and sends no origin with that.
-            origin = f"https://{request.host}"
-        allowed = service.config.server.allowed_origins
-        auth.check_origin(origin, request.host, allowed, service.on_loopback)
-        authorization = request.headers.get(hdrs.AUTHORIZATION, "")
-        if service.keyring.check(authorization, offered_subprotocols(request)) is not None:
-            raise Unauthorized("A short-lived key is good for a stream of its own, not for others' calls.")
-        service.check_open()
+        door.check(self._service, request, needs_origin=self._service.keyring.open_to_all)
 
     @contextmanager
     def _seat(self) -> Iterator[None]:
@@ -107,13 +97,8 @@ class CallsEndpoint:
 
     def _refusal(self, error: VoxwireError) -> web.Response:
         self._service.metrics.refusals.labels(error.code).inc()
-        headers = dict(NO_STORE)
-        if error.http_status == 503:
-            headers[hdrs.RETRY_AFTER] = str(RETRY_AFTER_S)
-        elif isinstance(error, Unauthorized):
-            headers[hdrs.WWW_AUTHENTICATE] = 'Bearer realm="voxwire"'
-        body = {"type": "error", "code": error.code, "message": error.message, "fatal": True}
-        return web.json_response(body, status=error.http_status, headers=headers)
+        body = self._native.refusal(error)
+        return web.json_response(body, status=error.http_status, headers=door.refusal_headers(error))
 
     # ------------------------------------------------------------ three forms
 
@@ -127,7 +112,7 @@ class CallsEndpoint:
         return web.Response(text=text, content_type="application/json", headers=NO_STORE)
 
     async def _over_socket(self, request: web.Request) -> web.StreamResponse:
-        selected = auth.selected_subprotocol(offered_subprotocols(request))
+        selected = auth.selected_subprotocol(door.offered_subprotocols(request))
         socket = Socket(
             self._native.encode,
             protocols=(selected,) if selected else (),

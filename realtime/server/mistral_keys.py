@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from aiohttp import hdrs, web
 
 from realtime.dialects.mistral_realtime import ClientSessionRequest, MistralRealtimeDialect
-from realtime.errors import Unauthorized, VoxwireError
-from realtime.server import auth
+from realtime.errors import VoxwireError
+from realtime.server import door
 
 if TYPE_CHECKING:
     from realtime.server.app import Service
@@ -41,11 +41,12 @@ class ClientSessions:
 
     async def create(self, request: web.Request) -> web.Response:
         try:
-            self._check(request)
+            door.check(self._service, request)
             asked = ClientSessionRequest.parsed(await request.read())
         except VoxwireError as error:
-            body = MistralRealtimeDialect().refusal(error)
-            return web.json_response(body, status=error.http_status, headers={hdrs.CACHE_CONTROL: "no-store"})
+            self._service.metrics.refusals.labels(error.code).inc()
+            body, headers = MistralRealtimeDialect().refusal(error), door.refusal_headers(error)
+            return web.json_response(body, status=error.http_status, headers=headers)
         key = self._service.keyring.mint(PREFIX, asked.ttl_seconds or TTL_S, ClientSession(asked.model))
         expires_at = datetime.fromtimestamp(int(key.expires_at_s), UTC).isoformat()
         body = {
@@ -55,10 +56,3 @@ class ClientSessions:
             "client_secret": {"value": key.value, "expires_at": expires_at},
         }
         return web.json_response(body, status=201, headers={hdrs.CACHE_CONTROL: "no-store"})
-
-    def _check(self, request: web.Request) -> None:
-        service = self._service
-        origins = service.config.server.allowed_origins
-        auth.check_origin(request.headers.get(hdrs.ORIGIN), request.host, origins, service.on_loopback)
-        if service.keyring.check(request.headers.get(hdrs.AUTHORIZATION, "")) is not None:
-            raise Unauthorized("A short-lived key cannot make another one.")

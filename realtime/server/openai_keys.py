@@ -14,8 +14,8 @@ from aiohttp import hdrs, web
 
 from realtime.dialects.openai_config import BadValue, SessionConfig, an_object, one_of, whole
 from realtime.dialects.openai_realtime import refusal
-from realtime.errors import Unauthorized, VoxwireError
-from realtime.server import auth
+from realtime.errors import VoxwireError
+from realtime.server import door
 from realtime.server.auth import Minted
 
 if TYPE_CHECKING:
@@ -45,18 +45,13 @@ class ClientSecrets:
 
     async def _answer(self, request: web.Request, mint: Callable[[Any], dict[str, Any]]) -> web.Response:
         try:
-            self._check(request)
-            body, status = mint(_json(await request.read())), 200
+            door.check(self._service, request)
+            body = mint(_json(await request.read()))
         except VoxwireError as error:
-            body, status = refusal(error), error.http_status
-        return web.json_response(body, status=status, headers={hdrs.CACHE_CONTROL: "no-store"})
-
-    def _check(self, request: web.Request) -> None:
-        service = self._service
-        origins = service.config.server.allowed_origins
-        auth.check_origin(request.headers.get(hdrs.ORIGIN), request.host, origins, service.on_loopback)
-        if service.keyring.check(request.headers.get(hdrs.AUTHORIZATION, "")) is not None:
-            raise Unauthorized("A short-lived key cannot make another one.")
+            self._service.metrics.refusals.labels(error.code).inc()
+            headers = door.refusal_headers(error)
+            return web.json_response(refusal(error), status=error.http_status, headers=headers)
+        return web.json_response(body, headers={hdrs.CACHE_CONTROL: "no-store"})
 
     def _mint(self, body: Any) -> dict[str, Any]:
         fields = an_object(body, "body")

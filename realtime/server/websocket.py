@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import hdrs, web
 
 from realtime.dialects.base import Dialect, Handshake
-from realtime.errors import AtCapacity, BadMessage, InternalError, Unauthorized, VoxwireError
+from realtime.errors import BadMessage, InternalError, VoxwireError
 from realtime.events import SessionOptions
-from realtime.server import auth
+from realtime.server import auth, door
 from realtime.server.admission import Seats
 from realtime.server.connection import Carrier, Connection, Ending
 from realtime.server.socket import Socket
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("voxwire.stream")
 
-RETRY_AFTER_S = 5
 CLIENT_LEFT = 1006  # RFC 6455's name for an end without a close frame
 
 
@@ -41,15 +40,17 @@ class UpgradeRequired(VoxwireError):
 class StreamEndpoint:
     """One path, one dialect."""
 
-    def __init__(self, service: Service, new_dialect: Callable[[], Dialect]):
+    def __init__(self, service: Service, new_dialect: Callable[[], Dialect], short_lived: str = ""):
+        """`short_lived` is the kind of minted keys that may open its streams; empty none."""
         self._service = service
         self._new_dialect = new_dialect
+        self._short_lived = short_lived
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         dialect = self._new_dialect()
         try:
             authorized = not _brings_key_later(request, dialect)
-            grant = self._check(request, authorized)
+            grant = door.check(self._service, request, with_key=authorized, short_lived=self._short_lived)
             options = dialect.open(_handshake(request, grant), self._service.default_options)
             socket = self._socket(request, dialect)
             seats = self._service.admission.admit(options.channels)
@@ -68,19 +69,8 @@ class StreamEndpoint:
 
     # ------------------------------------------------------------ before the upgrade
 
-    def _check(self, request: web.Request, with_key: bool) -> Any:
-        """What was agreed with the bearer of this key, if it is a minted one."""
-        service, config = self._service, self._service.config
-        auth.check_origin(
-            request.headers.get(hdrs.ORIGIN), request.host, config.server.allowed_origins, service.on_loopback
-        )
-        authorization = request.headers.get(hdrs.AUTHORIZATION, "")
-        grant = service.keyring.check(authorization, offered_subprotocols(request)) if with_key else None
-        service.check_open()
-        return grant
-
     def _socket(self, request: web.Request, dialect: Dialect) -> Socket:
-        selected = auth.selected_subprotocol(offered_subprotocols(request), dialect.subprotocols)
+        selected = auth.selected_subprotocol(door.offered_subprotocols(request), dialect.subprotocols)
         largest_bytes = max(self._service.config.limits.max_message_bytes, dialect.largest_message_bytes)
         socket = Socket(
             dialect.encode,
@@ -93,13 +83,8 @@ class StreamEndpoint:
 
     def _refusal(self, error: VoxwireError, dialect: Dialect) -> web.Response:
         self._service.metrics.refusals.labels(error.code).inc()
-        headers = {hdrs.CACHE_CONTROL: "no-store"}
-        if error.http_status == 503:
-            retry_after_s = error.retry_after_s if isinstance(error, AtCapacity) else RETRY_AFTER_S
-            headers[hdrs.RETRY_AFTER] = str(retry_after_s)
-        elif isinstance(error, Unauthorized):
-            headers[hdrs.WWW_AUTHENTICATE] = 'Bearer realm="voxwire"'
-        elif isinstance(error, UpgradeRequired):
+        headers = door.refusal_headers(error)
+        if isinstance(error, UpgradeRequired):
             headers[hdrs.UPGRADE] = "websocket"
         headers.update(dialect.headers(error))
         return web.json_response(dialect.refusal(error), status=error.http_status, headers=headers)
@@ -163,11 +148,6 @@ def _handshake(request: web.Request, grant: Any) -> Handshake:
     for secret in (hdrs.AUTHORIZATION, hdrs.COOKIE, hdrs.SEC_WEBSOCKET_PROTOCOL):
         headers.pop(secret.lower(), None)
     return Handshake(tuple(request.query.items()), headers, grant)
-
-
-def offered_subprotocols(request: web.Request) -> list[str]:
-    offered = request.headers.getall(hdrs.SEC_WEBSOCKET_PROTOCOL, [])
-    return [name.strip() for line in offered for name in line.split(",") if name.strip()]
 
 
 def _summary(options: SessionOptions) -> str:

@@ -19,8 +19,8 @@ from realtime.dialects.deepgram_files import DeepgramFiles, url_refusal
 from realtime.dialects.files import BadField, Fields, FileDialect, Heard, Unboxed
 from realtime.dialects.mistral_files import MistralFiles, is_mistral
 from realtime.dialects.openai_files import OpenAIFiles
-from realtime.errors import AtCapacity, BadAudio, InternalError, Unauthorized, VoxwireError
-from realtime.server import auth
+from realtime.errors import AtCapacity, BadAudio, InternalError, VoxwireError
+from realtime.server import door
 from realtime.server.admission import Seats
 from realtime.server.files.response import Response
 from realtime.server.files.run import FileRun, file_options
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("voxwire.files")
 
-RETRY_AFTER_S = 5
 LEAST_PLACES, PLACES_PER_SLOT = 8, 2  # uploads that may be on disk at once
 OUR_FAULT = "The server failed on this file."
 CLIENT_LEFT = 499  # nobody reads it; the log and the tests do
@@ -81,19 +80,12 @@ class Door:
     def __init__(self, service: Service):
         self._service = service
 
-    def check(self, request: web.Request) -> None:
-        service = self._service
-        origins = service.config.server.allowed_origins
-        auth.check_origin(request.headers.get(hdrs.ORIGIN), request.host, origins, service.on_loopback)
-        service.keyring.check(request.headers.get(hdrs.AUTHORIZATION, ""))
-        service.check_open()
-
     async def answered(
         self, call: Call, work: Callable[[Call], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         """What `work` answers, or why not."""
         try:
-            self.check(call.request)
+            door.check(self._service, call.request)
             return await work(call)
         except VoxwireError as error:
             return self._refusal(call, error)
@@ -106,12 +98,7 @@ class Door:
 
     def _refusal(self, call: Call, error: VoxwireError) -> web.Response:
         self._service.metrics.refusals.labels(error.code).inc()
-        headers = {hdrs.CACHE_CONTROL: "no-store", **call.vendor.headers(call.id, error)}
-        if error.http_status == 503:
-            retry_after_s = error.retry_after_s if isinstance(error, AtCapacity) else RETRY_AFTER_S
-            headers[hdrs.RETRY_AFTER] = str(retry_after_s)
-        elif isinstance(error, Unauthorized):
-            headers[hdrs.WWW_AUTHENTICATE] = 'Bearer realm="voxwire"'
+        headers = door.refusal_headers(error) | call.vendor.headers(call.id, error)
         body = call.vendor.refusal(error, call.id)
         return web.json_response(body, status=error.http_status, headers=headers)
 
