@@ -41,6 +41,7 @@ class Reply:
     """Answer the client: goes out behind everything that the session has said so far."""
 
     frame: Frame
+    error: str = ""  # the code under which it is counted, if it tells of a fault of the client's
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class Note:
     """
 
     value: Any
+    error: str = ""  # as that of a `Reply`
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,8 +47,8 @@ class Admission:
 
     @property
     def free(self) -> int:
-        """Slots that a newcomer may have: those in the queue come first."""
-        return self._engine.slots - self._leased - self._reserved - len(self._queue)
+        """Slots that a newcomer may have: those in the queue come first, with every channel that waits."""
+        return self._unclaimed - sum(len(seats.waiting) for seats in self._queue)
 
     def admit(self, channels: int) -> Seats:
         """Reserve one slot per channel, or raise AtCapacity."""
@@ -56,15 +56,18 @@ class Admission:
             raise AtCapacity("The server holds as many connections as it may.")
         if channels > self._engine.slots:
             raise AtCapacity(f"This server has {self._engine.slots} slot(s); the stream needs {channels}.")
-        if self.free < channels:
-            raise AtCapacity()
+        seats = Seats(self)
+        seats.reserve(channels)
         self._connections += 1
-        self._reserved += channels
-        return Seats(self, channels)
+        return seats
+
+    @property
+    def _unclaimed(self) -> int:
+        return self._engine.slots - self._leased - self._reserved
 
     def _open(self, seats: Seats, delay_tokens: int) -> EngineStream | None:
-        """A slot from the seats' own reservation, else a free one, else None and a place in the queue."""
-        if not seats.reserved and self._engine.slots - self._leased - self._reserved <= 0:
+        """A slot from the seats' own reservation, else a free one, else None."""
+        if not seats.reserved and self._unclaimed <= 0:
             return None
         stream = self._engine.open(delay_tokens)
         if seats.reserved:
@@ -76,9 +79,10 @@ class Admission:
     def call_next(self) -> None:
         """Let those in the queue try again, in order, while slots are free."""
         for _ in range(len(self._queue)):
-            if self._engine.slots - self._leased - self._reserved <= 0:
+            if self._unclaimed <= 0:
                 return
             seats = self._queue.popleft()
+            seats.waiting.clear()  # those that still want one ask for it now
             seats.retry()
             if seats in self._queue:  # refused again: it keeps its turn
                 self._queue.remove(seats)
@@ -89,21 +93,33 @@ class Admission:
 class Seats:
     """One connection's claim: reservations first, then slots, then a place in the queue."""
 
-    def __init__(self, admission: Admission, reserved: int):
-        self.reserved = reserved
+    def __init__(self, admission: Admission):
+        self.reserved = 0
+        self.waiting: set[int] = set()  # channels that were refused and not served since
         self.retry: Callable[[], None] = lambda: None  # set by the owner: ask again for what was refused
         self._admission = admission
         self._closed = False
 
-    def open(self, delay_tokens: int) -> EngineStream | None:
-        """A stream, or None: then `retry` is called when it is worth asking again.
+    def reserve(self, channels: int) -> None:
+        """Slots that nobody else gets before these seats have opened them. Raises AtCapacity."""
+        if self._admission.free < channels:
+            raise AtCapacity()
+        self._admission._reserved += channels
+        self.reserved += channels
+
+    def open(self, delay_tokens: int, channel: int = 0) -> EngineStream | None:
+        """A stream for `channel`, or None: then `retry` is called when it is worth asking again.
 
         A place in the queue is kept until its turn: a stream for one channel says nothing about the other one.
         """
         stream, queue = self._admission._open(self, delay_tokens), self._admission._queue
-        if stream is None and self not in queue:
+        if stream is not None:
+            self.waiting.discard(channel)
+            return stream
+        self.waiting.add(channel)
+        if self not in queue:
             queue.append(self)
-        return stream
+        return None
 
     def release(self, stream: EngineStream) -> None:
         stream.close()

@@ -41,7 +41,19 @@ from realtime.errors import (
     Unauthorized,
     VoxwireError,
 )
-from realtime.events import SAMPLE_BYTES, Audio, Command, Done, End, Error, Event, Step, Warning_
+from realtime.events import (
+    SAMPLE_BYTES,
+    Audio,
+    Command,
+    Configure,
+    Done,
+    End,
+    Error,
+    Event,
+    Reconfigure,
+    Step,
+    Warning_,
+)
 from realtime.server.admission import Seats
 from realtime.server.conversation import Conversation
 from realtime.server.exchange import Exchange
@@ -148,6 +160,7 @@ class Connection:
         self._client_ended = False
         self._farewell: VoxwireError | None = None  # set when the server lets the stream run out
         self._session = session
+        self._seats = seats
         self._conversation = Conversation(
             session, seats, lambda lease: exchange.enter(lease, self), exchange.leave
         )
@@ -390,6 +403,8 @@ class Connection:
                     self._authorize(key)
                 self._authorized = True
             case Reply() | Note():
+                if request.error:
+                    self._metrics.errors.labels(request.error).inc()
                 self._say(request)
             case HangUp(code, reason):
                 self.end(Ending(code, reason))
@@ -418,7 +433,19 @@ class Connection:
             self._count(command)
         elif isinstance(command, End):
             self._client_ended = True
+        elif isinstance(command, Configure | Reconfigure):
+            self._configure(command)
+            return
         self._conversation.receive(command)
+
+    def _configure(self, command: Configure | Reconfigure) -> None:
+        """A channel more needs a slot more, like a stream that begins with it: it is there now, or refused now."""
+        more = command.options.channels - self._session.options.channels
+        if more > 0:
+            self._seats.reserve(more)
+        self._conversation.receive(command)
+        if more > 0:
+            self._seats.forfeit()  # of a command that came too late
 
     def _count(self, audio: Audio) -> None:
         options = self._session.options

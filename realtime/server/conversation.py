@@ -13,7 +13,7 @@ from realtime.session import Feed, Open, Release, Session
 class Lender(Protocol):
     """Where streams come from: a connection's seats, or a whole engine."""
 
-    def open(self, delay_tokens: int) -> EngineStream | None: ...
+    def open(self, delay_tokens: int, channel: int) -> EngineStream | None: ...
 
     def release(self, stream: EngineStream) -> None: ...
 
@@ -95,7 +95,7 @@ class Conversation:
         self._lender.settle()
 
     def _open(self, ask: Open) -> None:
-        stream = self._lender.open(ask.delay_tokens)
+        stream = self._lender.open(ask.delay_tokens, ask.channel)
         if stream is None:
             self.session.refused(ask.channel)
             return

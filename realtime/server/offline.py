@@ -71,7 +71,7 @@ class _WholeEngine:
     def __init__(self, engine):
         self._engine = engine
 
-    def open(self, delay_tokens: int) -> EngineStream:
+    def open(self, delay_tokens: int, channel: int) -> EngineStream:
         return self._engine.open(delay_tokens)
 
     def release(self, stream: EngineStream) -> None:

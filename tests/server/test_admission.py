@@ -132,3 +132,38 @@ def test_closing_gives_back_reservation_connection_and_place_in_the_queue():
     speaking.release(stream)
     speaking.close()
     assert (admission.connections, admission.leased, admission.free, engine.in_use) == (0, 0, 1, 0)
+
+
+def test_a_seat_more_is_there_at_once_or_refused():
+    engine = Engine(3)
+    admission = Admission(engine, 10)
+    seats = admission.admit(1)
+    held = seats.open(6)
+    seats.reserve(1)
+    assert admission.free == 1
+    with pytest.raises(AtCapacity):
+        admission.admit(2)
+    with pytest.raises(AtCapacity):
+        seats.reserve(2)
+    seats.release(held)
+    assert seats.open(6) is not None and seats.open(6, 1) is not None
+    assert (admission.free, admission.leased) == (1, 2)
+
+
+def test_both_channels_of_a_stream_that_waits_come_before_newcomers():
+    engine = Engine(3)
+    admission = Admission(engine, 10)
+    speaking = [admission.admit(1) for _ in range(3)]
+    streams = [seats.open(6) for seats in speaking]
+    waiting = Seats(admission)
+    waiting.retry = lambda: None
+    assert waiting.open(6, 0) is None
+    assert waiting.open(6, 1) is None
+    assert waiting.open(6, 1) is None  # asked again, still one
+    for seats, stream in zip(speaking, streams, strict=True):
+        seats.release(stream)
+    assert admission.free == 1
+    assert waiting.open(6, 1) is not None
+    assert admission.free == 1
+    waiting.settle()  # its turn; it does not ask any more
+    assert admission.free == 2

@@ -284,12 +284,12 @@ def test_a_file_that_has_lost_its_slot_waits_for_another_and_loses_nothing(monke
     """The slot goes back in a long silence; when it is wanted again there is none for a while."""
     grant, asked = Seats.open, []
 
-    def hesitant(self, delay_tokens):
+    def hesitant(self, delay_tokens, channel):
         asked.append(self)
         if len(asked) == 2:
             asyncio.get_running_loop().call_later(0.05, self.retry)
             return None
-        return grant(self, delay_tokens)
+        return grant(self, delay_tokens, channel)
 
     async def scene():
         file = spoken(voice(1500), silence(4000), voice(9000), silence(700))

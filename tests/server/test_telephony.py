@@ -10,7 +10,7 @@ import uvloop
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from realtime.server import connection
-from tests.server.fakes import TIMEOUT_S, house, read, read_all, read_until, text_of
+from tests.server.fakes import TIMEOUT_S, house, read, read_all, read_until, text_of, until
 from tests.server.phone import CALL, SILENCE, UUID, UUID_TEXT, audiosocket, dial, frame, twilio
 
 VAD_OFF = {"vad": "off"}
@@ -66,6 +66,35 @@ def test_both_tracks_are_two_channels_of_one_stream():
                 await phone.stop()
             finals = [m for m in await read_all(follower) if m["type"] == "final"]
             assert {final["channel"] for final in finals} == {0, 1}
+
+    run(scene())
+
+
+def test_a_second_track_without_a_slot_is_refused_at_once():
+    async def scene():
+        async with house(1, **VAD_OFF) as running, follow(running, CALL) as follower:
+            async with twilio(running.address) as phone:
+                await phone.start("inbound", "outbound")
+                await nothing(phone.ws)
+                assert (phone.ws.close_code, phone.ws.close_reason) == (1013, "at_capacity")
+            messages = await read_all(follower)
+            assert [m["code"] for m in messages if m["type"] == "error"] == ["at_capacity"]
+            assert messages[-1]["reason"] == "at_capacity"
+            assert running.metric("errors_total", code="at_capacity") == 1
+
+    run(scene())
+
+
+def test_a_second_track_has_its_slot_from_the_start():
+    """Who comes before its first word finds none."""
+
+    async def scene():
+        async with house(2, **VAD_OFF) as running, twilio(running.address) as phone:
+            await phone.start("inbound", "outbound")
+            await until(lambda: running.service.admission.leased == 2)
+            with pytest.raises(InvalidStatus):
+                await running.stream()
+            await phone.stop()
 
     run(scene())
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 import uvloop
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import InvalidStatus
 
 from realtime.dialects.native import NativeDialect
@@ -497,15 +500,15 @@ def test_a_client_that_leaves_while_the_server_does_not_read_gives_everything_ba
 
 def test_a_client_that_leaves_while_it_waits_for_a_second_slot_gets_none():
     async def scene():
-        async with house(slots=2) as running, running.stream() as first:
-            await read(first)
-            second = await running.stream()
-            await second.send('{"type":"configure","channels":2}')
-            assert (await read_until(second, "warning"))[-1]["code"] == "waiting_for_slot"
-            second.transport.abort()
-            await until(lambda: len(running.service._connections) == 1)
-            assert running.engine.slots_in_use == 1
-            assert running.service.admission.free == 1
+        async with house(slots=2, release_after_s=0.1) as running:
+            second = await resting(running)
+            with tenant(running):
+                await second.send(WAKE)
+                assert (await read_until(second, "warning"))[-1]["code"] == "waiting_for_slot"
+                second.transport.abort()
+                await until(lambda: not running.service._connections)
+                assert running.engine.slots_in_use == 1
+                assert running.service.admission.free == 1
 
     run(scene())
 
@@ -709,14 +712,13 @@ def test_a_file_sent_at_once_is_no_lag():
 
 def test_a_stream_that_needs_another_slot_waits_for_it_and_goes_on():
     async def scene():
-        async with house(slots=2) as running, running.stream() as first, running.stream() as second:
-            await read(first)
-            await second.send('{"type":"configure","channels":2}')
-            assert (await read_until(second, "warning"))[-1]["code"] == "waiting_for_slot"
-            await second.send(audio(40))
-            await second.send(END)
-            await first.send(END)
-            await read_all(first)
+        async with house(slots=2, release_after_s=0.1) as running:
+            second = await resting(running)
+            with tenant(running):
+                await second.send(WAKE)
+                assert (await read_until(second, "warning"))[-1]["code"] == "waiting_for_slot"
+                await second.send(audio(40))
+                await second.send(END)
             finals = [m for m in await read_all(second) if m["type"] == "final"]
             assert {final["channel"] for final in finals} == {0, 1}
 
@@ -725,15 +727,14 @@ def test_a_stream_that_needs_another_slot_waits_for_it_and_goes_on():
 
 def test_a_file_that_waits_for_a_slot_loses_nothing():
     async def scene():
-        async with house(slots=2, max_ahead_s=8) as running, running.stream() as first:
-            await read(first)
-            async with running.stream() as second:
-                await second.send('{"type":"configure","channels":2,"encoding":"mulaw","sample_rate":8000}')
+        async with house(slots=2, max_ahead_s=8, release_after_s=0.1) as running:
+            second = await resting(running, "&encoding=mulaw&sample_rate=8000")
+            with tenant(running):
+                await second.send(WAKE)
                 await second.send(bytes(40 * 2 * 8000))
                 await second.send(END)
                 await until(lambda: not all(c._credit.is_set() for c in running.service._connections))
-                await first.send(END)
-                messages = await read_all(second)
+            messages = await read_all(second)
             assert "gap" not in [message["type"] for message in messages]
             assert messages[-1]["audio_ms"] == 40_000
 
@@ -769,18 +770,59 @@ def test_keepalives_keep_the_connection_and_not_the_slot():
 
 def test_a_stream_that_never_gets_its_slot_is_told_and_closed():
     async def scene():
-        async with house(slots=2, idle_timeout_s=0.3) as running:
-            first = await running.stream()
-            holding = asyncio.create_task(keep_alive(first))
-            async with running.stream("vad=off") as second:
-                await second.send('{"type":"configure","channels":2}')
+        async with house(slots=2, idle_timeout_s=0.3, release_after_s=0.1) as running:
+            second = await resting(running)
+            with tenant(running):
+                await second.send(WAKE)
                 await second.send(audio(40))
                 keeping = asyncio.create_task(keep_alive(second))
                 messages = await read_all(second)
                 keeping.cancel()
                 assert (messages[-1]["code"], second.close_code) == ("at_capacity", 1013)
-            holding.cancel()
-            await first.close()
+
+    run(scene())
+
+
+WAKE = '{"type":"configure","vad":"off"}'  # a stream that rests asks for its slots again
+
+
+async def resting(running, query: str = "") -> ClientConnection:
+    """A stream of two channels that was admitted and has given its slots back."""
+    ws = await running.stream("vad=on&channels=2" + query)
+    await read(ws)
+    await until(lambda: running.engine.slots_in_use == 0)
+    return ws
+
+
+@contextmanager
+def tenant(running) -> Iterator[None]:
+    """Somebody else on one slot."""
+    seats = running.service.admission.admit(1)
+    stream = seats.open(6)
+    try:
+        yield
+    finally:
+        seats.release(stream)
+        seats.close()
+
+
+def test_a_channel_more_is_refused_when_there_is_no_slot():
+    async def scene():
+        async with house(slots=1) as running, running.stream() as ws:
+            await ws.send('{"type":"configure","channels":2}')
+            messages = await read_all(ws)
+            assert (messages[-1]["code"], ws.close_code) == ("at_capacity", 1013)
+
+    run(scene())
+
+
+def test_a_channel_more_after_the_first_audio_costs_no_slot():
+    async def scene():
+        async with house(slots=2) as running, running.stream() as ws:
+            await ws.send(audio(4))
+            await ws.send('{"type":"configure","channels":2}')
+            assert (await read_until(ws, "error"))[-1]["code"] == "out_of_order"
+            assert running.service.admission.free == 1
 
     run(scene())
 
