@@ -22,6 +22,7 @@ from realtime.dialects.deepgram_common import (
     Query,
     bare,
     confidence,
+    configure_fault,
     seconds,
     shown,
     text_message,
@@ -104,7 +105,8 @@ class DeepgramDialect(LiveDialect):
         try:
             return self._obey(*text_message(message))
         except BadMessage as error:
-            return [Reply(_error("SchemaError", error.message, message[:ECHOED_CHARACTERS]))]
+            answer = _error("SchemaError", error.message, message[:ECHOED_CHARACTERS])
+            return [Reply(answer, error.code)]
 
     def _hear(self, data: bytes) -> Iterator[Request]:
         self._received.update(data)
@@ -126,7 +128,8 @@ class DeepgramDialect(LiveDialect):
             case "CloseStream":
                 return self._end()
             case "Configure":
-                return [Reply(to_json(self._configured(fields)))]
+                answer = self._configured(fields)
+                return [Reply(to_json(answer), configure_fault(answer))]
         raise BadMessage(f"There is no message of type {shown(kind)}.")
 
     def _configured(self, fields: dict[str, Any]) -> dict[str, Any]:

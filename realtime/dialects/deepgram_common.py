@@ -228,6 +228,11 @@ def text_message(message: Frame) -> tuple[str, dict[str, Any]]:
     return fields["type"], fields
 
 
+def configure_fault(answer: dict[str, Any]) -> str:
+    """The code under which an answer to `Configure` is counted, empty for a good one."""
+    return BadOption.code if answer["type"] == "ConfigureFailure" else ""
+
+
 def bare(word: str) -> str:
     """A word as the vendor gives it beside the punctuated one."""
     return OUTER_PUNCTUATION.sub("", word).lower() or word

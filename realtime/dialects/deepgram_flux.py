@@ -25,6 +25,7 @@ from realtime.dialects.deepgram_common import (
     NewUnpacker,
     Pauses,
     Query,
+    configure_fault,
     seconds,
     shown,
     text_message,
@@ -134,7 +135,8 @@ class FluxDialect(LiveDialect):
             case "CloseStream":
                 return self._end()
             case "Configure":
-                return [Note(_Answer(self._configured(fields)))]
+                answer = self._configured(fields)
+                return [Note(_Answer(answer), configure_fault(answer))]
         raise BadMessage(f"There is no message of type {shown(kind)}.")
 
     def _hear(self, data: bytes) -> Iterator[Request]:

@@ -16,7 +16,7 @@ import msgspec
 from realtime.dialects.base import Dialect, Frame, Handshake, Note, Request, to_json
 from realtime.dialects.openai_config import BadValue, SessionConfig, is_beta, shown
 from realtime.dialects.openai_items import Items, Message
-from realtime.errors import VoxwireError
+from realtime.errors import BadMessage, VoxwireError
 from realtime.events import (
     Audio,
     Clear,
@@ -141,11 +141,12 @@ class OpenAIRealtimeDialect(Dialect):
     def decode(self, message: Frame) -> list[Request]:
         """One client event. What is wrong with it becomes the vendor's error event."""
         if not isinstance(message, str):
-            return [Note(_Fault("Audio is sent in base64, in input_audio_buffer.append.", "invalid_value"))]
+            fault = _Fault("Audio is sent in base64, in input_audio_buffer.append.", "invalid_value")
+            return [Note(fault, BadMessage.code)]
         try:
             event = _CLIENT_EVENTS.decode(message)
         except (msgspec.DecodeError, ValueError, RecursionError):
-            return [Note(_diagnosis(message))]
+            return [Note(_diagnosis(message), BadMessage.code)]
         match event.type:
             case "input_audio_buffer.append":
                 return self._append(event)
@@ -304,7 +305,7 @@ def _fault_message(fault: _Fault) -> Message:
 
 def _fault(event: _ClientEvent, message: str, code: str, param: str | None = None) -> Note:
     event_id = event.event_id if isinstance(event.event_id, str) else None
-    return Note(_Fault(message, code, param, event_id))
+    return Note(_Fault(message, code, param, event_id), BadMessage.code)
 
 
 def _unknown(event: _ClientEvent) -> Note:

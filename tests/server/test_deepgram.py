@@ -58,6 +58,22 @@ def test_a_stream_ends_with_metadata_and_1000():
     run(scene())
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_refused_configure_is_counted(version):
+    async def scene():
+        query = RAW if version == 1 else RAW + "&model=flux-general-en"
+        async with house(vad="off") as running, listen(running, query, version) as ws:
+            await ws.send('{"type":"Configure","keyterms":["a"]}')
+            await read_until(ws, "ConfigureFailure")
+            await ws.send('{"type":"Configure"}')
+            await read_until(ws, "ConfigureSuccess")
+            assert running.metric("errors_total", code="bad_option") == 1
+            await ws.send(CLOSE)
+            await read_all(ws)
+
+    run(scene())
+
+
 @pytest.mark.parametrize("kind", ["webm", "ogg", "wav", "mp3"])
 def test_a_container_is_heard_as_it_comes(kind):
     async def scene():

@@ -97,6 +97,19 @@ def test_a_client_that_goes_leaves_nothing_behind():
     run(scene())
 
 
+def test_errors_of_events_are_counted():
+    async def scene():
+        async with house() as running, client(running) as ws:
+            await ws.send(b"binary")
+            await ws.send("no json")
+            await send(ws, {"type": "response.create"}, COMMIT, append(0.1))
+            for _ in range(4):
+                await read_until(ws, "error")
+            assert running.metric("errors_total", code="bad_message") == 4
+
+    run(scene())
+
+
 # ---------------------------------------------------------------- keys
 
 
