@@ -632,9 +632,27 @@ def test_clear_while_a_lease_is_asked_for(session):
     it.receive(Audio(s16(voice(80))))
     assert it.effects() == []
     it.opened(0, 1)
-    assert positions(it.effects()) == ["Release", "Open"]
-    it.opened(0, 2)
     assert positions(it.effects()) == [1]
+
+
+def test_clear_keeps_a_lease_that_heard_nothing_since_the_last_final(stage):
+    it = stage(query={"vad": "off"})
+    order(it, Clear())
+    order(it, Clear())
+    it.send(s16(voice(500)), {"type": "flush"})
+    order(it, Clear())
+    assert it.engine.opened == 1
+
+
+def test_clear_without_end_takes_no_room(session):
+    it = session(OPEN_GATE)
+    it.refused(0)
+    it.receive(Audio(s16(voice(500))))
+    it.receive(Flush())
+    for _ in range(500):
+        it.receive(Audio(s16(voice(20))))
+        it.receive(Clear())
+    assert len(it._channels[0]._queue) < 10
 
 
 def test_clear_forgets_the_pre_roll_and_half_a_sample(stage):
@@ -668,6 +686,27 @@ def test_clear_at_another_rate_keeps_the_clock(stage):
         order(it, Clear())
     assert it.send({"type": "end"})[-1]["audio_ms"] == 3000
     assert it.of("final") == [] or it.of("final")[-1]["end_ms"] == 3000
+
+
+def test_changes_of_options_without_end_are_refused(session):
+    it = session(OPEN_GATE)
+    it.refused(0)
+    it.receive(Audio(s16(voice(500))))
+    it.receive(Flush())
+    for n in range(500):
+        it.receive(Reconfigure(SessionOptions(delay_ms=80 + 80 * (n % 2))))
+    assert len(it._channels[0]._queue) < 300
+    assert it.failure.code == "limit_reached"
+
+
+def test_the_same_options_again_cost_no_lease(session):
+    it = session(OPEN_GATE)
+    it.effects()
+    it.opened(0, 1)
+    for _ in range(3):
+        it.receive(Reconfigure(it.options))
+    assert it.effects() == []
+    assert [event for event in it.events() if not isinstance(event, Ready)] == []
 
 
 def test_what_is_cleared_is_not_speech(stage):
