@@ -47,7 +47,12 @@ class AudioSocketDialect(Dialect):
         return self._options
 
     def decode(self, message: Frame) -> Iterator[Request]:
-        """Bytes as they come; empty at their end. Raises NoAudioSocket, and BadOption for a rate too high."""
+        """Bytes as they come; empty at their end. Raises NoAudioSocket, and BadOption for a rate too high.
+
+        Behind a hang-up nothing is heard.
+        """
+        if self._ended:
+            return
         if not message:
             yield from self._end()
             return
@@ -96,7 +101,5 @@ class AudioSocketDialect(Dialect):
         return [Audio(payload)]
 
     def _end(self) -> list[Request]:
-        if self._ended:
-            return []
         self._ended = True
         return [End()]

@@ -210,6 +210,7 @@ class MistralRealtimeDialect(Dialect):
     def __init__(self) -> None:
         self._model = ""
         self._frozen = False  # audio or a flush came
+        self._ended = False
         self._heard_bytes = 0
         self._flushed_ms: deque[int] = deque()  # stream time of the flushes that were not answered
         self._summed_ms = 0  # stream time up to which a sum has been told
@@ -236,10 +237,11 @@ class MistralRealtimeDialect(Dialect):
                 return [Audio(data)]
             case AudioFlush():
                 self._frozen = True
-                self._flushed_ms.append(self._heard_ms)
+                if not self._ended:  # else it gets no sum
+                    self._flushed_ms.append(self._heard_ms)
                 return [Flush()]
             case AudioEnd():
-                self._frozen = True
+                self._frozen = self._ended = True
                 return [End()]
             case SessionUpdate(fields):
                 self._check_not_frozen()

@@ -95,3 +95,11 @@ def test_a_connection_that_ends_ends_the_call_once():
 
 def test_asterisk_is_told_nothing():
     assert opened().encode(Final(0, "a", (), 0, 1, "end")) == [] == opened().encode(Done(1, 1, 1))
+
+
+def test_behind_a_hang_up_nothing_is_kept(n_bytes=100_000):
+    dialect = opened()
+    assert decode(frame(1, UUID) + frame(0), dialect=dialect)[-1] == End()
+    for _ in range(10):
+        assert decode(bytes(n_bytes), dialect=dialect) == []
+    assert len(dialect._rest) < n_bytes

@@ -66,8 +66,8 @@ def update(dialect, **session):
     return configure.options
 
 
-def stage(tekken, defaults=None):
-    return Stage(Echo(tekken), defaults=defaults, dialect=MistralRealtimeDialect())
+def stage(tekken, defaults=None, lazy=False):
+    return Stage(Echo(tekken), defaults=defaults, lazy=lazy, dialect=MistralRealtimeDialect())
 
 
 def sums(stage):
@@ -403,3 +403,12 @@ def test_the_largest_message_of_the_vendor_is_taken():
     text = json.dumps({"type": "input_audio.append", "audio": base64.b64encode(audio).decode()})
     assert len(text) <= MistralRealtimeDialect.largest_message_bytes
     assert opened().decode(text) == [Audio(audio)]
+
+
+def test_flushes_behind_the_end_are_refused_and_forgotten(tekken):
+    stage_ = stage(tekken, lazy=True)
+    stage_.send(*messages([voice(500)]), END, *[FLUSH] * 20)
+    assert len(stage_.of("error")) == 20
+    assert not stage_.dialect._flushed_ms
+    stage_.run()
+    assert sums(stage_) == ["one two"]
