@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from realtime.dialects.base import Dialect, Frame, Handshake, Publish, Request
-from realtime.dialects.telephony import announcement
+from realtime.dialects.telephony import announcement, short
 from realtime.errors import BadMessage, BadOption, OutOfOrder
 from realtime.events import Audio, Configure, Event, SessionOptions
 
@@ -63,7 +63,7 @@ class AsteriskDialect(Dialect):
             case "DTMF_END":
                 return [Publish({"type": "dtmf", "digit": str(fields.get("digit", ""))[:1]})]
             case "ERROR":
-                return [Publish({"type": "carrier_error", "message": _text(fields.get("error_text"))})]
+                return [Publish({"type": "carrier_error", "message": short(_text(fields.get("error_text")))})]
         return []
 
     def encode(self, event: Event) -> list[Frame]:
@@ -105,14 +105,14 @@ def _line(message: str) -> dict[str, Any]:
     if len(message) > MAX_LINE:
         raise BadMessage("This is no event of chan_websocket.")
     event, *words = message.split() or [""]
-    fields, name = {"event": event}, ""
+    fields, name = {}, ""
     for word in words:
         key, colon, value = word.partition(":")
         if colon:
             name, fields[key] = key, value
         elif name:
             fields[name] += " " + word
-    return fields
+    return fields | {"event": event}
 
 
 def _text(value: Any) -> str:

@@ -10,9 +10,14 @@ from realtime.errors import BadOption
 
 MAX_NAME = 200
 MAX_PARAMETERS = 64
-MAX_PARAMETER = 500  # characters of a name or a value; Twilio takes no longer ones
+MAX_TEXT = 500  # characters of anything else, names and values of parameters among them; Twilio takes no more
 KEY_PARAMETER = "api_key"
 NEVER_TOLD = {KEY_PARAMETER, "key", "token", "access_token", "authorization", "password", "secret"}
+
+
+def short(text: str) -> str:
+    """A text of the carrier's as it is told to followers."""
+    return text[:MAX_TEXT]
 
 
 def announcement(carrier: str, name: str, parameters: Mapping[str, Any], **details: Any) -> Announce:
@@ -23,9 +28,13 @@ def announcement(carrier: str, name: str, parameters: Mapping[str, Any], **detai
     if not name or len(name) > MAX_NAME or not name.isprintable():
         raise BadOption(f"The call needs a name of at most {MAX_NAME} characters.")
     told = {
-        key[:MAX_PARAMETER]: str(value)[:MAX_PARAMETER]
+        short(key): short(str(value))
         for key, value in list(parameters.items())[:MAX_PARAMETERS]
         if key.lower() not in NEVER_TOLD
     }
-    known = {key: value for key, value in details.items() if value not in ("", None)}
+    known = {
+        key: short(value) if isinstance(value, str) else value
+        for key, value in details.items()
+        if value not in ("", None)
+    }
     return Announce(name, {"carrier": carrier, **known, "parameters": told})

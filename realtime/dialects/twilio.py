@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from realtime.dialects.base import Credentials, Dialect, Frame, Handshake, Publish, Request
-from realtime.dialects.telephony import KEY_PARAMETER, announcement
+from realtime.dialects.telephony import KEY_PARAMETER, announcement, short
 from realtime.dialects.tracks import TrackMixer
 from realtime.errors import BadMessage, BadOption, OutOfOrder
 from realtime.events import Audio, Configure, End, Event, SessionOptions
@@ -96,9 +96,10 @@ class TwilioDialect(Dialect):
             case Message(event="stop"):
                 return self._stop()
             case Message(event="dtmf", dtmf=Dtmf() as dtmf):
-                return [Publish({"type": "dtmf", "digit": dtmf.digit, "track": _track(dtmf.track)})]
+                digit, track = dtmf.digit[:1], short(_track(dtmf.track))
+                return [Publish({"type": "dtmf", "digit": digit, "track": track})]
             case Message(event="mark", mark=Mark() as mark):
-                return [Publish({"type": "mark", "name": mark.name})]
+                return [Publish({"type": "mark", "name": short(mark.name)})]
             case Message(event="media" | "start" | "dtmf" | "mark"):
                 raise BadMessage("The message lacks the object of its event.")
         return []

@@ -7,6 +7,7 @@ import pytest
 
 from realtime.dialects.asterisk import FORMATS, AsteriskDialect
 from realtime.dialects.base import Handshake, Publish
+from realtime.dialects.telephony import MAX_TEXT
 from realtime.errors import BadMessage, BadOption, OutOfOrder
 from realtime.events import Audio, Configure, Done, Final, SessionOptions
 
@@ -94,6 +95,18 @@ def test_digits_go_to_subscribers(message):
 )
 def test_errors_go_to_subscribers(message):
     assert opened().decode(message) == [Publish({"type": "carrier_error", "message": "queue is full"})]
+
+
+def test_long_texts_are_told_in_part():
+    [error] = opened().decode(json.dumps({"event": "ERROR", "error_text": "x" * 10_000}))
+    assert error.message["message"] == "x" * MAX_TEXT
+    fields = {"event": "MEDIA_START", "format": "slin", "channel_id": "7.1", "channel": "x" * 10_000}
+    [call, _] = opened().decode(json.dumps(fields))
+    assert call.details["channel"] == "x" * MAX_TEXT
+
+
+def test_no_value_of_a_line_is_its_event():
+    assert opened().decode("STATUS event:DTMF_END digit:1") == []
 
 
 @pytest.mark.parametrize(

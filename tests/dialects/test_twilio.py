@@ -6,6 +6,7 @@ import json
 import pytest
 
 from realtime.dialects.base import Announce, Credentials, Handshake, Publish
+from realtime.dialects.telephony import MAX_TEXT
 from realtime.dialects.twilio import TwilioDialect
 from realtime.errors import BadMessage, BadOption, OutOfOrder
 from realtime.events import Audio, Configure, Done, End, Error, Final, GateOptions, Ready, SessionOptions
@@ -164,6 +165,10 @@ def test_digits_and_marks_go_to_subscribers():
     assert decode(dialect, digit) == [Publish({"type": "dtmf", "digit": "#", "track": "inbound"})]
     mark = {"event": "mark", "streamSid": STREAM, "sequenceNumber": "6", "mark": {"name": "m"}}
     assert decode(dialect, mark) == [Publish({"type": "mark", "name": "m"})]
+    [told] = decode(dialect, mark | {"mark": {"name": "m" * 10_000}})
+    assert len(told.message["name"]) == MAX_TEXT
+    [told] = decode(dialect, digit | {"dtmf": {"track": "x" * 10_000, "digit": "123"}})
+    assert told.message == {"type": "dtmf", "digit": "1", "track": "x" * MAX_TEXT}
 
 
 @pytest.mark.parametrize("event", ["connected", "something new"])
