@@ -202,11 +202,21 @@ def _format(kind: str, pcm_rate_hz: int) -> dict[str, Any]:
 def _read_transcription(config: SessionConfig, value: Any, path: str) -> dict[str, Any]:
     """The model hears its language itself and takes no hints: what else is given is repeated, and not used."""
     given = an_object(value, path, {})
-    transcription = {} if value is None else dict(config.transcription) | given
-    if transcription.get("delay") is not None:
-        one_of(transcription["delay"], DELAYS_MS, f"{path}.delay")
-    known = ("model", "language", "languages", "prompt", "keywords", "delay")
-    return {"transcription": {name: transcription[name] for name in known if transcription.get(name)}}
+    checks: dict[str, Callable[[Any, str], Any]] = {
+        "model": _text,
+        "language": _text,
+        "languages": _texts,
+        "prompt": _text,
+        "keywords": _texts,
+        "delay": lambda value, path: one_of(value, DELAYS_MS, path),
+    }
+    read = {
+        name: None if given[name] is None else check(given[name], f"{path}.{name}")
+        for name, check in checks.items()
+        if name in given
+    }
+    transcription = {} if value is None else dict(config.transcription) | read
+    return {"transcription": {name: transcription[name] for name in checks if transcription.get(name)}}
 
 
 def _read_noise_reduction(config: SessionConfig, value: Any, path: str) -> dict[str, Any]:
@@ -243,13 +253,8 @@ def _read_turn_detection(config: SessionConfig, value: Any, path: str) -> dict[s
 def _read_include(config: SessionConfig, value: Any, path: str) -> dict[str, Any]:
     if value is None:
         return {"include": ()}
-    if not isinstance(value, list):
-        raise BadValue(f"Invalid type for '{path}': expected a list.", path, "invalid_type")
-    return {
-        "include": tuple(
-            dict.fromkeys(one_of(name, (LOGPROBS,), f"{path}[{at}]") for at, name in enumerate(value))
-        )
-    }
+    names = [one_of(name, (LOGPROBS,), f"{path}[{at}]") for at, name in enumerate(_texts(value, path))]
+    return {"include": tuple(dict.fromkeys(names))}
 
 
 _READERS: dict[str, Callable[[SessionConfig, Any, str], dict[str, Any]]] = {
@@ -285,15 +290,27 @@ def whole(value: Any, low: int, high: int, path: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise BadValue(f"Invalid type for '{path}': expected an integer.", path, "invalid_type")
     if not low <= value <= high:
-        raise BadValue(f"Invalid value for '{path}': {value} is not within {low} and {high}.", path)
+        raise BadValue(f"Invalid value for '{path}': {shown(value)} is not within {low} and {high}.", path)
     return value
+
+
+def _text(value: Any, path: str) -> str:
+    if not isinstance(value, str):
+        raise BadValue(f"Invalid type for '{path}': expected a string.", path, "invalid_type")
+    return value
+
+
+def _texts(value: Any, path: str) -> list[str]:
+    if not isinstance(value, list):
+        raise BadValue(f"Invalid type for '{path}': expected a list.", path, "invalid_type")
+    return [_text(name, f"{path}[{at}]") for at, name in enumerate(value)]
 
 
 def _fraction(value: Any, path: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise BadValue(f"Invalid type for '{path}': expected a number.", path, "invalid_type")
     if not 0 <= value <= 1:
-        raise BadValue(f"Invalid value for '{path}': {value} is not within 0 and 1.", path)
+        raise BadValue(f"Invalid value for '{path}': {shown(value)} is not within 0 and 1.", path)
     return float(value)
 
 

@@ -18,6 +18,7 @@ from realtime.events import Final, FinalReason, Partial, Piece, SpeechStarted, S
 
 BUFFER = "input_audio_buffer"
 TRANSCRIPTION = "conversation.item.input_audio_transcription"
+LONGEST_CHARS = 200_000  # of a manual item that nobody commits, hours of speech: it then goes on as the next
 
 Message = dict[str, Any]
 
@@ -36,9 +37,11 @@ class Item:
 
     def is_closed_by(self, reason: FinalReason) -> bool:
         """Whether a final for this reason is the last one. A long item has several, a manual one also at pauses."""
-        if reason == "length":
-            return not (self.manual or self.committed)
-        return reason != "silence" or not self.manual
+        if reason not in ("length", "silence"):
+            return True
+        if self.manual:
+            return not self.committed and len(self.told) >= LONGEST_CHARS
+        return reason == "silence" or not self.committed
 
     def grow(self, text: str, pieces: Sequence[Piece]) -> tuple[str, list[Piece]]:
         """What `text`, an utterance so far, adds to what was told."""

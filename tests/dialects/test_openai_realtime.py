@@ -8,6 +8,7 @@ import pytest
 
 from realtime.dialects.base import Handshake, Note
 from realtime.dialects.openai_config import LOGPROBS, BadValue, SessionConfig, TurnDetection, is_beta
+from realtime.dialects.openai_items import LONGEST_CHARS
 from realtime.dialects.openai_realtime import OpenAIRealtimeDialect, refusal
 from realtime.errors import AtCapacity, LimitReached, Unauthorized
 from realtime.events import (
@@ -180,6 +181,17 @@ def test_the_longest_utterance_does_not_divide_a_manual_item(stage):
     whole.send(update(turn_detection=None), *speech(voice(5000), silence(1000)), COMMIT)
     assert transcripts(it.told) == transcripts(whole.told)
     assert len(transcripts(it.told)) == 1
+
+
+def test_a_manual_item_that_nobody_commits_ends_at_last():
+    dialect = opened()
+    for note in dialect.decode(json.dumps(update(turn_detection=None)))[1:]:
+        dialect.encode(note)
+    utterance = "word " * 20_000
+    told = speak(dialect, *(Final(n, utterance, (), n, n + 1, "length") for n in range(3)))
+    [first] = transcripts_of(told)
+    assert LONGEST_CHARS <= len(first) < LONGEST_CHARS + len(utterance)
+    assert [m["type"] for m in told if "committed" in m["type"]] == ["input_audio_buffer.committed"]
 
 
 def test_a_cut_behind_the_commit_does_not_divide_the_item(stage):
@@ -383,6 +395,26 @@ def test_a_wrong_turn_detection_is_named(value):
     with pytest.raises(BadValue) as caught:
         SessionConfig().updated({"audio": {"input": {"turn_detection": value}}})
     assert caught.value.param.startswith("session.audio.input.turn_detection")
+
+
+@pytest.mark.parametrize("name", ["model", "language", "languages", "prompt", "keywords", "delay"])
+@pytest.mark.parametrize("value", [7, True, {}, [7], [[]]])
+def test_a_wrong_transcription_is_named(name, value):
+    with pytest.raises(BadValue) as caught:
+        SessionConfig().updated({"audio": {"input": {"transcription": {name: value}}}})
+    assert caught.value.param.startswith(f"session.audio.input.transcription.{name}")
+
+
+def test_hints_are_repeated():
+    hints = {"model": "m", "language": "en", "languages": ["en", "de"], "prompt": "p", "keywords": ["k"]}
+    config = SessionConfig().updated({"audio": {"input": {"transcription": hints | {"delay": "low"}}}})
+    assert config.transcription == hints | {"delay": "low"}
+    gone = {"language": None, "keywords": None, "delay": None}
+    assert config.updated({"audio": {"input": {"transcription": gone}}}).transcription.keys() == {
+        "model",
+        "languages",
+        "prompt",
+    }
 
 
 # ---------------------------------------------------------------- messages
