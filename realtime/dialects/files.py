@@ -65,7 +65,7 @@ class Fields:
 def checked_number(name: str, value: Any, low: float, high: float) -> float:
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = float("nan")
     if not low <= number <= high or isinstance(value, bool):
         raise BadField(f"{name} must be a number from {low:g} to {high:g}; got {shown(value)}.", name)

@@ -213,6 +213,11 @@ def test_a_strategy_beyond_our_gate_is_brought_within():
         (("chunking_strategy", '{"type":"semantic_vad"}'), "chunking_strategy.type", "invalid_value"),
         (("chunking_strategy", '{"type":["server_vad"]}'), "chunking_strategy.type", "invalid_value"),
         (
+            ("chunking_strategy", f'{{"type":"server_vad","threshold":1{"0" * 400}}}'),
+            "chunking_strategy.threshold",
+            "invalid_value",
+        ),
+        (
             ("chunking_strategy", '{"type":"server_vad","silence_duration_ms":-1}'),
             "chunking_strategy.silence_duration_ms",
             "invalid_value",
