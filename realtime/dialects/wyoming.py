@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from realtime.dialects.base import Dialect, Frame, Handshake, Reply, Request, is_empty, to_json
+from realtime.dialects.running_text import RunningText
 from realtime.errors import BadMessage, BadOption
 from realtime.events import (
     Audio,
@@ -195,8 +196,8 @@ class WyomingDialect(Dialect):
         self._format: Format | None = None
         self._in_chunk = False  # the payload that comes is audio
         self._in_request = False  # audio was announced, and audio-stop has not come
-        self._said = ""  # finals of the request that is being answered
-        self._streamed = ""  # of its text, what went out in chunks
+        self._text = RunningText()  # of the request that is being answered
+        self._streaming = False  # some of it went out in chunks
 
     def open(self, handshake: Handshake, defaults: SessionOptions) -> SessionOptions:
         self._options = defaults
@@ -221,7 +222,8 @@ class WyomingDialect(Dialect):
             case "describe":
                 return [Reply(_frame("info", _info(self._model)))]
             case "ping":
-                return [Reply(_frame("pong", {"text": event.data.get("text")}))]
+                text = event.data.get("text")
+                return [Reply(_frame("pong", {"text": text if isinstance(text, str) else None}))]
             case "audio-start":
                 self._format = None  # half a sample of the request before is no part of this one
                 return self._expect(_format(event))
@@ -252,10 +254,9 @@ class WyomingDialect(Dialect):
     def encode(self, event: Event) -> list[Frame]:
         match event:
             case Partial(text=text):
-                return self._stream(text)
+                return self._stream(self._text.grow(text))
             case Final() if not is_empty(event):
-                frames = self._stream(event.text)
-                self._said = self._with(event.text)
+                frames = self._stream(self._text.close(event.text))
                 return frames + (self._conclude() if event.reason == "flush" else [])
             case Done() if self._in_request:  # the client hung up its side instead of sending audio-stop
                 return self._conclude()
@@ -263,25 +264,20 @@ class WyomingDialect(Dialect):
                 return [_frame("error", {"text": message, "code": code})]
         return []
 
-    def _with(self, text: str) -> str:
-        """The request's text, with that of one more utterance."""
-        return f"{self._said} {text}" if self._said and text else self._said or text
-
-    def _stream(self, text: str) -> list[Frame]:
-        """What is new: the chunks of a request, put together, are its transcript."""
-        whole = self._with(text)
-        new = whole[len(self._streamed) :]
-        if not new:
-            return []
-        start = [] if self._streamed else [_frame("transcript-start")]
-        self._streamed = whole
-        return [*start, _frame("transcript-chunk", {"text": new})]
+    def _stream(self, new: str) -> list[Frame]:
+        """The chunks of a request, put together, are its transcript."""
+        return [*self._start(), _frame("transcript-chunk", {"text": new})] if new else []
 
     def _conclude(self) -> list[Frame]:
-        start = [] if self._streamed else [_frame("transcript-start")]
-        transcript = _frame("transcript", {"text": self._said})
-        self._said = self._streamed = ""
-        return [*start, transcript, _frame("transcript-stop")]
+        transcript = _frame("transcript", {"text": self._text.take()})
+        frames = [*self._start(), transcript, _frame("transcript-stop")]
+        self._streaming = False
+        return frames
+
+    def _start(self) -> list[Frame]:
+        """What goes before the first text of a request."""
+        started, self._streaming = self._streaming, True
+        return [] if started else [_frame("transcript-start")]
 
 
 def _frame(kind: str, data: dict[str, Any] | None = None) -> str:

@@ -241,6 +241,13 @@ def test_a_pong_repeats_the_ping(text):
     assert Pong.is_type(answer.type) and Pong.from_event(answer).text == text
 
 
+@pytest.mark.parametrize("text", [7, ["a"], {"a": 1}])
+def test_a_pong_repeats_nothing_but_text(text):
+    [reply] = opened().decode(event("ping", {"text": text}))
+    [answer] = read([reply.frame])
+    assert Pong.from_event(answer).text is None
+
+
 def test_chunks_put_together_are_the_transcript():
     dialect = opened()
     said = [
