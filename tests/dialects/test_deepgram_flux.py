@@ -205,6 +205,7 @@ def test_a_turn_has_a_longest():
         {"thresholds": []},
         {"thresholds": {"eot_threshold": True}},
         {"thresholds": {"eot_timeout_ms": "5000"}},
+        {"thresholds": {"eot_timeout_ms": 10**400}},
         {"thresholds": {"eager_eot_threshold": 0.9, "eot_threshold": 0.5}},
         {"keyterms": ["a"]},
     ],
