@@ -13,6 +13,7 @@ BUNDLED = Path(__file__).resolve().parent.parent / "assets" / "tiny"
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _NATIVE = ["params.json", "consolidated.safetensors", "tekken.json"]
 _HUGGING_FACE = ["config.json", "model*.safetensors", "model.safetensors.index.json", "tekken.json"]
+_OPTIONAL = ["confidence.json"]
 
 
 def locate(model: str | Path, progress: Callable[[str], None] = lambda line: None) -> Path:
@@ -36,7 +37,7 @@ def _download(name: str, progress: Callable[[str], None]) -> Path:
         files = {sibling.rfilename for sibling in HfApi().model_info(name).siblings}
         wanted = _NATIVE if set(_NATIVE) <= files else _HUGGING_FACE
         progress(f"Fetching {name} from the hub (once; later starts read the local copy) …")
-        return Path(snapshot_download(name, allow_patterns=wanted))
+        return Path(snapshot_download(name, allow_patterns=[*wanted, *_OPTIONAL]))
     except Exception as error:
         local = _local_copy(name)
         if local is None:

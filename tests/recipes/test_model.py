@@ -1,9 +1,11 @@
 import json
+from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 
 from realtime.model import weights
+from realtime.text.confidence import CALIBRATION_FILE, Calibration
 from recipes.tiny import export
 from recipes.tiny.model import Model, encoder_args, params
 from recipes.tiny.tokenizer import BOS, PAD
@@ -63,6 +65,21 @@ def test_export_and_load_give_the_weights_bit_for_bit_in_half(small_model, toy, 
         assert stored[name].dtype == torch.float16
         assert torch.equal(loaded[name], w.half().float())
     assert json.loads((tmp_path / "bundle" / "params.json").read_text()) == small_model.p
+
+
+def test_export_keeps_a_calibration(small_model, toy, tmp_path, capsys):
+    def exported() -> Path:
+        export.export(tmp_path / "a.pt", toy / "tekken.json", tmp_path / "bundle")
+        return tmp_path / "bundle" / CALIBRATION_FILE
+
+    Trainer(small_model, 0.02, 2e-3).save(tmp_path / "a.pt")
+    assert not exported().exists()
+    assert CALIBRATION_FILE not in capsys.readouterr().out
+    exported().write_text(Calibration(0.5, 0.0).json("in the folder"))
+    assert Calibration.load(exported()) == Calibration(0.5, 0.0)
+    assert "measured with" in capsys.readouterr().out
+    (toy / CALIBRATION_FILE).write_text(Calibration(0.7, 0.1).json("beside the tokenizer"))
+    assert Calibration.load(exported()) == Calibration(0.7, 0.1)
 
 
 @torch.no_grad()
