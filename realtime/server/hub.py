@@ -185,7 +185,7 @@ class Hub:
         self._keep_s = keep_s
         self._keep_calls = keep_calls
         self._calls: dict[str, Call] = {}
-        self._finished: deque[Call] = deque()
+        self._finished: dict[Call, asyncio.TimerHandle] = {}  # oldest first; when each is forgotten
         self._awaited: dict[str, set[asyncio.Future[Call]]] = {}
         self._closed = False
 
@@ -237,14 +237,12 @@ class Hub:
         return call is not None and call.stopped_at is None
 
     def _on_end(self, call: Call) -> None:
-        self._finished.append(call)
-        self._loop.call_later(self._keep_s, self._forget, call)
+        self._finished[call] = self._loop.call_later(self._keep_s, self._forget, call)
         while len(self._finished) > self._keep_calls:
-            self._forget(self._finished.popleft())
+            self._forget(next(iter(self._finished)))
 
     def _forget(self, call: Call) -> None:
-        if call in self._finished:
-            self._finished.remove(call)
+        self._finished.pop(call).cancel()  # a timer keeps what it is to be called with
         if self._calls.get(call.id) is call:  # else a later one has its name
             del self._calls[call.id]
 

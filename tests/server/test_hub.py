@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import weakref
 
 import pytest
 
@@ -176,6 +178,21 @@ def test_finished_calls_stay_for_a_while_and_only_so_many():
         short.open("a", {}).end("ended")
         assert short.get("a") is not None
         await until(lambda: short.get("a") is None)
+
+    run(scene())
+
+
+def test_nothing_remembers_a_call_that_was_forgotten():
+    async def scene():
+        hub = new_hub(keep_calls=1)
+        seen = []
+        for name in "abc":
+            call = hub.open(name, {})
+            call.end("ended")
+            seen.append(weakref.ref(call))
+        del call
+        gc.collect()
+        assert [ref() is None for ref in seen] == [True, True, False]
 
     run(scene())
 
