@@ -116,6 +116,7 @@ class Service:
         metrics.slots.set(engine.slots)
         metrics.watch(metrics.slots_in_use, lambda: engine.slots_in_use)
         metrics.watch(metrics.connections, lambda: self.admission.connections)
+        metrics.watch(metrics.calls, lambda: len(self.calls.running()))
         engine.stats.observers.append(metrics.tick)
 
 

@@ -38,7 +38,10 @@ class Metrics:
         GCCollector(registry=self.registry)
         self.slots = self._gauge("slots", "Streams that can speak at once.")
         self.slots_in_use = self._gauge("slots_in_use", "Slots that a stream holds.")
-        self.connections = self._gauge("connections", "Open WebSocket connections, speaking or silent.")
+        self.connections = self._gauge(
+            "connections", "Open streams, speaking or silent, and files on their way."
+        )
+        self.calls = self._gauge("calls", "Telephone calls whose transcript can be followed.")
         self.backlog_frames = self._gauge("backlog_frames", "Frames of 80 ms that wait for the engine.")
         self.gated_fraction = self._gauge(
             "gated_fraction", "Share of the received audio that cost the engine no frame, since start."
@@ -63,9 +66,10 @@ class Metrics:
         self.finals = self._counter("finals", "Finals by reason.", ("reason",))
         self.errors = self._counter("errors", "Errors told to clients, by code.", ("code",))
         self.refusals = self._counter(
-            "refusals", "Connections refused before the upgrade, by cause.", ("cause",)
+            "refusals", "Connections refused before the upgrade, and requests, by cause.", ("cause",)
         )
-        self.closes = self._counter("closes", "Connections ended, by WebSocket close code.", ("code",))
+        self.files = self._counter("files", "Files answered, by HTTP status.", ("status",))
+        self.closes = self._counter("closes", "Streams ended, by WebSocket close code.", ("code",))
         self._info = Info("voxwire_model", "What is served.", registry=self.registry)
         self._audio_s = 0.0
         self._frames = 0

@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import struct
+import threading
 import tracemalloc
 import wave
 from contextlib import asynccontextmanager
@@ -17,6 +18,8 @@ import uvloop
 
 from realtime.server.admission import Seats
 from realtime.server.files import endpoints
+from realtime.server.files.run import in_thread
+from realtime.server.media import Media
 from tests.conversations.stage import silence, voice
 from tests.server.fakes import TIMEOUT_S, audio, house, read, read_all, text_of, until
 
@@ -310,6 +313,48 @@ def test_metrics_count_files():
             assert running.metric("audio_seconds_total") == pytest.approx(4.0)
             assert running.metric("finals_total", reason="end") == 1
             assert running.metric("frames_total") >= 50
+            await post(running, form(b"not audio at all"))
+            assert running.metric("files_total", status="200") == 1
+            assert running.metric("files_total", status="400") == 1
+
+    run(scene())
+
+
+@pytest.mark.parametrize(
+    ("channels", "status"),
+    [(1, 200), (6, 400), (2, 503)],  # heard; refused by what it says; refused for want of slots
+)
+def test_every_file_that_was_opened_is_closed(monkeypatch, channels, status):
+    closed = []
+    monkeypatch.setattr(Media, "close", lambda media: closed.append(media))
+
+    async def scene():
+        async with house(slots=1) as running:
+            file = wav(bytes(3200 * channels), channels=channels)
+            async with posting(running, LISTEN + "?multichannel=true", data=file) as response:
+                assert response.status == status
+            assert len(closed) == 1
+
+    run(scene())
+
+
+def test_who_is_cancelled_waits_for_its_thread():
+    begun, may_end = threading.Event(), threading.Event()
+
+    def read() -> None:
+        begun.set()
+        may_end.wait(30)
+
+    async def scene():
+        reading = asyncio.create_task(in_thread(read))
+        await until(begun.is_set)
+        reading.cancel()
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert not reading.done()
+        may_end.set()
+        with pytest.raises(asyncio.CancelledError):
+            await reading
 
     run(scene())
 

@@ -92,6 +92,7 @@ def test_a_second_track_has_its_slot_from_the_start():
         async with house(2, **VAD_OFF) as running, twilio(running.address) as phone:
             await phone.start("inbound", "outbound")
             await until(lambda: running.service.admission.leased == 2)
+            assert running.metric("calls") == 1
             with pytest.raises(InvalidStatus):
                 await running.stream()
             await phone.stop()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -23,7 +22,7 @@ from realtime.errors import AtCapacity, BadAudio, InternalError, VoxwireError
 from realtime.server import door
 from realtime.server.admission import Seats
 from realtime.server.files.response import Response
-from realtime.server.files.run import FileRun, file_options
+from realtime.server.files.run import FileRun, file_options, in_thread
 from realtime.server.files.upload import Receiver, Upload
 from realtime.server.media import Media, Raw, has_container
 from realtime.session import Session
@@ -116,13 +115,20 @@ class FileEndpoints:
     # ------------------------------------------------------------ handlers
 
     async def transcriptions(self, request: web.Request) -> web.StreamResponse:
-        return await self._door.answered(Call.of(request), self._transcribe_form)
+        return await self._answered(Call.of(request), self._transcribe_form)
 
     async def translations(self, request: web.Request) -> web.StreamResponse:
-        return await self._door.answered(Call.of(request), self._refuse_translation)
+        return await self._answered(Call.of(request), self._refuse_translation)
 
     async def listen(self, request: web.Request) -> web.StreamResponse:
-        return await self._door.answered(Call.of(request, DeepgramFiles), self._transcribe_body)
+        return await self._answered(Call.of(request, DeepgramFiles), self._transcribe_body)
+
+    async def _answered(
+        self, call: Call, work: Callable[[Call], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        answer = await self._door.answered(call, work)
+        self._service.metrics.files.labels(str(answer.status)).inc()
+        return answer
 
     async def _refuse_translation(self, call: Call) -> web.StreamResponse:
         raise BadField("Translation is not offered: the model writes what it hears.", "model", "unsupported")
@@ -160,8 +166,8 @@ class FileEndpoints:
     async def _transcribe(self, call: Call, dialect: FileDialect, upload: Upload) -> web.StreamResponse:
         self._service.check_open()
         try:
-            media = await asyncio.to_thread(_opened, upload.file, dialect.unboxed)
-            return await self._hear(call, dialect, upload, media)
+            with closing(await in_thread(_opened, upload.file, dialect.unboxed)) as media:
+                return await self._hear(call, dialect, upload, media)
         except BadAudio as error:
             raise BadAudio(f"The file cannot be transcribed: {error.message}.") from None
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import TypeVar
 
 from realtime.audio.resample import SAMPLE_RATE_HZ
 from realtime.config import LimitsConfig
@@ -26,6 +27,7 @@ HIGH_MS = 64 * FRAME_MS  # unheard audio: enough to keep the engine busy, little
 WATCH_S = 1.0  # how late the loss of the client may be noticed
 
 Tell = Callable[[list[Event]], Awaitable[None]]
+T = TypeVar("T")
 
 
 class FileRun:
@@ -84,8 +86,9 @@ class FileRun:
                 await tell(events)
 
     def close(self) -> None:
-        """Give every slot back."""
+        """Give every slot back, and read no more of the file."""
         self._conversation.close()
+        self._blocks.close()
         if self._deadline is not None:
             self._deadline.cancel()
 
@@ -120,7 +123,7 @@ class FileRun:
     # ------------------------------------------------------------ the run
 
     async def _feed(self) -> None:
-        block = await asyncio.to_thread(next, self._blocks, None)
+        block = await in_thread(next, self._blocks, None)
         self._check()
         if block is None:
             self._ended = True
@@ -169,6 +172,16 @@ class FileRun:
             elif isinstance(event, Error):
                 raise InternalError("The server failed on this file.")
         return events
+
+
+async def in_thread(function: Callable[..., T], *args: object) -> T:
+    """Like `asyncio.to_thread`, but who is cancelled waits for the thread: what it reads from must outlast it."""
+    work = asyncio.ensure_future(asyncio.to_thread(function, *args))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.gather(work, return_exceptions=True)
+        raise
 
 
 def file_options(options: SessionOptions, channels: int) -> SessionOptions:
