@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from realtime.dialects.base import Dialect, Frame, Handshake, Publish, Request
+from realtime.dialects.base import UNREADABLE, Dialect, Frame, Handshake, Publish, Request
 from realtime.dialects.telephony import announcement, short
 from realtime.errors import BadMessage, BadOption, OutOfOrder
 from realtime.events import Audio, Configure, Event, SessionOptions
@@ -93,7 +93,7 @@ def _fields(message: str) -> dict[str, Any]:
         return _line(message)
     try:
         fields = msgspec.json.decode(message)
-    except (msgspec.DecodeError, ValueError, RecursionError):
+    except UNREADABLE:
         raise BadMessage("This is no event of chan_websocket.") from None
     if not isinstance(fields.get("event"), str):
         raise BadMessage("The event has no name.")

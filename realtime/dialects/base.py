@@ -6,14 +6,14 @@ it has to say on its own goes out as `Reply`, in order with what the session say
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from realtime.errors import LimitReached, VoxwireError
-from realtime.events import Command, Event, SessionOptions
+from realtime.events import FRAME_MS, Command, Event, SessionOptions, Word
 
 Frame = str | bytes
 """One message: text or binary. On a plain byte stream its bytes are simply written."""
@@ -141,6 +141,10 @@ class Dialect:
         """The connection is over, however it ended: give back what is held."""
 
 
+# What reading a client's JSON raises: not JSON, not of the type that is wanted, or nested too deeply.
+UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
+
+
 def to_json(message: Any) -> str:
     return msgspec.json.encode(message).decode()
 
@@ -148,3 +152,26 @@ def to_json(message: Any) -> str:
 def is_empty(event: Any) -> bool:
     """Whether a final says that the gate had opened on something that was no word."""
     return not event.text and event.reason != "flush"
+
+
+def shown(value: Any) -> str:
+    """A value of the client for a message to the client: short, whatever it was."""
+    try:
+        text = repr(value)
+    except RecursionError:
+        text = f"a {type(value).__name__} that is nested too deeply"
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def seconds(ms: int) -> float:
+    return ms / 1000
+
+
+def audio_tokens(audio_ms: int) -> int:
+    """Frames of 80 ms: each is one token to the model."""
+    return -(-audio_ms // FRAME_MS)
+
+
+def mean_confidence(words: Sequence[Word]) -> float:
+    """Of a text: the mean of its words, 0 without any."""
+    return round(sum(word.confidence for word in words) / len(words), 4) if words else 0.0

@@ -11,7 +11,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from realtime.dialects.base import Frame, Handshake, Note, Reply, Request, to_json
+from realtime.dialects.base import (
+    Frame,
+    Handshake,
+    Note,
+    Reply,
+    Request,
+    mean_confidence,
+    seconds,
+    shown,
+    to_json,
+)
 from realtime.dialects.deepgram_common import (
     PACKED,
     PLAIN,
@@ -20,17 +30,14 @@ from realtime.dialects.deepgram_common import (
     NewUnpacker,
     Pauses,
     Query,
-    bare,
-    confidence,
     configure_fault,
-    seconds,
-    shown,
+    model_info,
     text_message,
+    told_word,
 )
 from realtime.errors import BadMessage
 from realtime.events import (
     Done,
-    End,
     Error,
     Event,
     Final,
@@ -47,7 +54,6 @@ from realtime.events import (
 HANGOVERS_MS = (100, 5000)  # the least silence that the gate can tell, and the most
 LONGEST_MS = 600_000
 ECHOED_CHARACTERS = 500  # of a message that could not be read
-ARCH = "voxtral-realtime"
 
 
 @dataclass(slots=True)
@@ -72,7 +78,6 @@ class DeepgramDialect(LiveDialect):
         self._created = created
         self._model = ""
         self._received = hashlib.sha256()
-        self._closing = False
 
     # ------------------------------------------------------------ connect
 
@@ -96,28 +101,18 @@ class DeepgramDialect(LiveDialect):
 
     # ------------------------------------------------------------ client → session
 
-    def decode(self, message: Frame) -> Iterable[Request]:
-        """Behind CloseStream nothing is heard."""
-        if self._closing:
-            return []
-        if not isinstance(message, str):
-            return self._hear(bytes(message)) if message else self._end()
+    def read(self, message: str) -> Iterable[Request]:
         try:
             return self._obey(*text_message(message))
         except BadMessage as error:
             answer = _error("SchemaError", error.message, message[:ECHOED_CHARACTERS])
             return [Reply(answer, error.code)]
 
-    def _hear(self, data: bytes) -> Iterator[Request]:
+    def hear(self, data: bytes) -> Iterator[Request]:
         self._received.update(data)
         yield from self.intake.push(data)
         if any(map(self._is_over, self._lines)):
             yield Note(_UtteranceEnds())
-
-    def _end(self) -> Iterator[Request]:
-        self._closing = True
-        yield from self.intake.end()
-        yield End()
 
     def _obey(self, kind: str, fields: dict[str, Any]) -> Iterable[Request]:
         match kind:
@@ -126,7 +121,7 @@ class DeepgramDialect(LiveDialect):
             case "Finalize":
                 return [Flush()]
             case "CloseStream":
-                return self._end()
+                return self.end()
             case "Configure":
                 answer = self._configured(fields)
                 return [Reply(to_json(answer), configure_fault(answer))]
@@ -235,8 +230,8 @@ class DeepgramDialect(LiveDialect):
         window_ms = self._lines[said.channel].window_ms
         alternative = {
             "transcript": said.text,
-            "confidence": confidence(words),
-            "words": [_word(word, window_ms) for word in words],
+            "confidence": mean_confidence(words),
+            "words": [told_word(word, window_ms) for word in words],
         }
         message = {
             "type": "Results",
@@ -250,7 +245,7 @@ class DeepgramDialect(LiveDialect):
             "metadata": {
                 "request_id": self.request_id,
                 "model_uuid": self._model,
-                "model_info": self._model_info,
+                "model_info": model_info(self._model),
             },
         }
         return to_json(message)
@@ -265,13 +260,9 @@ class DeepgramDialect(LiveDialect):
             "duration": seconds(done.audio_ms),
             "channels": len(self._lines),
             "models": [self._model],
-            "model_info": {self._model: self._model_info},
+            "model_info": {self._model: model_info(self._model)},
         }
         return to_json(message)
-
-    @property
-    def _model_info(self) -> dict[str, str]:
-        return {"name": self._model, "version": "", "arch": ARCH}
 
     def _index(self, channel: int) -> list[int]:
         return [channel, len(self._lines)]
@@ -285,17 +276,6 @@ def _endpointing(query: Query) -> tuple[bool, int | None]:
     if text in ("", "true", "on", "yes"):
         return True, None
     return True, query.whole("endpointing", 0, LONGEST_MS)
-
-
-def _word(word: Word, window_ms: int) -> dict[str, Any]:
-    """Starts are estimates: none lies before its window."""
-    return {
-        "word": bare(word.text),
-        "start": seconds(max(word.start_ms, window_ms)),
-        "end": seconds(max(word.end_ms, window_ms)),
-        "confidence": word.confidence,
-        "punctuated_word": word.text,
-    }
 
 
 def _error(variant: str, description: str, message: str | None = None) -> Frame:

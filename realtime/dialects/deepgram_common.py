@@ -1,18 +1,27 @@
-"""What Deepgram's two live protocols share: audio as the query tells it, words, refusals and farewells."""
+"""What Deepgram's two live protocols share, and its files in part: audio as the query tells it, words, refusals."""
 
 from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
 import msgspec
 
-from realtime.dialects.base import Dialect, Frame, Handshake
+from realtime.dialects.base import UNREADABLE, Dialect, Frame, Handshake, Request, seconds, shown
 from realtime.errors import BadMessage, BadOption, VoxwireError
-from realtime.events import SAMPLE_BYTES, Audio, Final, SessionOptions, SpeechStarted, SpeechStopped, Word
+from realtime.events import (
+    SAMPLE_BYTES,
+    Audio,
+    End,
+    Final,
+    SessionOptions,
+    SpeechStarted,
+    SpeechStopped,
+    Word,
+)
 
 PLAIN = {"linear16": "pcm_s16le", "linear32": "pcm_f32le", "mulaw": "mulaw", "alaw": "alaw"}
 PACKED = ("opus", "ogg-opus", "flac", "speex", "amr-nb", "amr-wb", "g729")
@@ -23,12 +32,15 @@ PIECE_BYTES = 8192  # of audio at once: `heard_ms` must not be far ahead of what
 
 TRUE = ("true", "1", "yes", "on")
 OUTER_PUNCTUATION = re.compile(r"^[^\w]+|[^\w]+$")
-ERROR_NAMES = {
-    "unauthorized": "INVALID_AUTH",
-    "bad_option": "Bad Request",
-    "at_capacity": "Service Unavailable",
-    "shutting_down": "Service Unavailable",
-    "engine_failed": "Service Unavailable",
+ARCH = "voxtral-realtime"
+ERROR_NAMES = {  # by HTTP status
+    400: "Bad Request",
+    401: "INVALID_AUTH",
+    403: "INSUFFICIENT_PERMISSIONS",
+    408: "Request Timeout",
+    413: "Payload Too Large",
+    429: "TOO_MANY_REQUESTS",
+    503: "Service Unavailable",
 }
 # Faults of ours: the vendor's code says that no text came.
 NO_TEXT = ("internal_error", "engine_failed", "at_capacity")
@@ -175,7 +187,7 @@ class Pauses:
 
 
 class LiveDialect(Dialect):
-    """Connect and disconnect as both protocols do it."""
+    """Connect, end and disconnect as both protocols do it."""
 
     idle_timeout_s = IDLE_TIMEOUT_S
     intake: Intake | None = None
@@ -183,24 +195,35 @@ class LiveDialect(Dialect):
     def __init__(self, new_unpacker: NewUnpacker, request_id: str):
         self.new_unpacker = new_unpacker
         self.request_id = request_id
+        self._closing = False
+
+    def decode(self, message: Frame) -> Iterable[Request]:
+        """Behind CloseStream nothing is heard."""
+        if self._closing:
+            return []
+        if isinstance(message, str):
+            return self.read(message)
+        return self.hear(bytes(message)) if message else self.end()
+
+    def read(self, message: str) -> Iterable[Request]:
+        """A text message."""
+        raise NotImplementedError
+
+    def hear(self, data: bytes) -> Iterator[Request]:
+        """A binary message that is not empty."""
+        raise NotImplementedError
+
+    def end(self) -> Iterator[Request]:
+        """CloseStream, or an empty message."""
+        self._closing = True
+        yield from self.intake.end()
+        yield End()
 
     def refusal(self, error: VoxwireError) -> dict[str, Any]:
-        """The old shape and the new one: clients read either."""
-        name = ERROR_NAMES.get(error.code, "Bad Request" if error.http_status < 500 else error.code)
-        return {
-            "err_code": name,
-            "err_msg": error.message,
-            "category": name,
-            "message": error.message,
-            "details": error.message,
-            "request_id": self.request_id,
-        }
+        return refusal(error, self.request_id)
 
     def headers(self, error: VoxwireError | None = None) -> dict[str, str]:
-        headers = {"dg-request-id": self.request_id}
-        if error is not None:
-            headers["dg-error"] = error.message.encode("ascii", "replace").decode()
-        return headers
+        return headers(self.request_id, error)
 
     def idled(self, timeout_s: float) -> VoxwireError:
         return NoAudio(f"Neither audio nor a text message came for {timeout_s:g} s.")
@@ -217,11 +240,31 @@ class LiveDialect(Dialect):
             self.intake.close()
 
 
+def refusal(error: VoxwireError, request_id: str) -> dict[str, Any]:
+    """The old shape and the new one: clients read either."""
+    name = ERROR_NAMES.get(error.http_status, error.code)
+    return {
+        "err_code": name,
+        "err_msg": error.message,
+        "category": name,
+        "message": error.message,
+        "details": error.message,
+        "request_id": request_id,
+    }
+
+
+def headers(request_id: str, error: VoxwireError | None = None) -> dict[str, str]:
+    told = {"dg-request-id": request_id}
+    if error is not None:
+        told["dg-error"] = error.message.encode("ascii", "replace").decode()
+    return told
+
+
 def text_message(message: Frame) -> tuple[str, dict[str, Any]]:
     """Type and fields of a client's text message. Raises BadMessage."""
     try:
         fields = msgspec.json.decode(message)
-    except (msgspec.DecodeError, ValueError, RecursionError):
+    except UNREADABLE:
         raise BadMessage("A text message must be a JSON object; audio is sent as binary.") from None
     if not isinstance(fields, dict) or not isinstance(fields.get("type"), str):
         raise BadMessage("A text message must be a JSON object with a 'type'.")
@@ -238,19 +281,19 @@ def bare(word: str) -> str:
     return OUTER_PUNCTUATION.sub("", word).lower() or word
 
 
-def confidence(words: Sequence[Word]) -> float:
-    """Of a text: the mean of its words, 0 without any."""
-    return round(sum(word.confidence for word in words) / len(words), 4) if words else 0.0
+def told_word(word: Word, not_before_ms: int = 0) -> dict[str, Any]:
+    """Starts are estimates: none is told to lie before its window."""
+    return {
+        "word": bare(word.text),
+        "start": seconds(max(word.start_ms, not_before_ms)),
+        "end": seconds(max(word.end_ms, not_before_ms)),
+        "confidence": word.confidence,
+        "punctuated_word": word.text,
+    }
 
 
-def seconds(ms: int) -> float:
-    return ms / 1000
-
-
-def shown(value: Any) -> str:
-    """A value of the client for a message to the client: short, whatever it was."""
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+def model_info(model: str) -> dict[str, str]:
+    return {"name": model, "version": "", "arch": ARCH}
 
 
 def _encoding(query: Query, encodings: Sequence[str]) -> str:

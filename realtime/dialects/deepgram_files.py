@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from realtime.dialects.base import to_json
-from realtime.dialects.deepgram_common import PLAIN, bare, confidence
-from realtime.dialects.files import Answer, BadField, Fields, FileDialect, Heard, Unboxed, seconds, shown
+from realtime.dialects import deepgram_common
+from realtime.dialects.base import mean_confidence, seconds, shown, to_json
+from realtime.dialects.deepgram_common import PLAIN, model_info, told_word
+from realtime.dialects.files import Answer, BadField, Fields, FileDialect, Heard, Unboxed
 from realtime.errors import VoxwireError
-from realtime.events import Final, Word
-
-ERROR_NAMES = {  # by HTTP status
-    400: "Bad Request",
-    401: "INVALID_AUTH",
-    403: "INSUFFICIENT_PERMISSIONS",
-    408: "Request Timeout",
-    413: "Payload Too Large",
-    503: "Service Unavailable",
-}
+from realtime.events import Final
 
 
 class DeepgramFiles(FileDialect):
@@ -42,23 +34,11 @@ class DeepgramFiles(FileDialect):
 
     @classmethod
     def refusal(cls, error: VoxwireError, request_id: str) -> dict[str, Any]:
-        """The old shape and the new one: clients read either."""
-        name = ERROR_NAMES.get(error.http_status, error.code)
-        return {
-            "err_code": name,
-            "err_msg": error.message,
-            "category": name,
-            "message": error.message,
-            "details": error.message,
-            "request_id": request_id,
-        }
+        return deepgram_common.refusal(error, request_id)
 
     @classmethod
     def headers(cls, request_id: str, error: VoxwireError | None = None) -> dict[str, str]:
-        headers = {"dg-request-id": request_id}
-        if error is not None:
-            headers["dg-error"] = error.message.encode("ascii", "replace").decode()
-        return headers
+        return deepgram_common.headers(request_id, error)
 
 
 def _unboxed(fields: Fields) -> Unboxed | None:
@@ -81,7 +61,7 @@ def _metadata(heard: Heard) -> dict[str, Any]:
         "duration": heard.audio_s,
         "channels": heard.channels,
         "models": [heard.model],
-        "model_info": {heard.model: {"name": heard.model, "version": "", "arch": "voxtral-realtime"}},
+        "model_info": {heard.model: model_info(heard.model)},
     }
 
 
@@ -90,8 +70,8 @@ def _alternative(heard: Heard, channel: int) -> dict[str, Any]:
     words = [word for final in finals for word in final.words]
     return {
         "transcript": " ".join(final.text for final in finals),
-        "confidence": confidence(words),
-        "words": [_word(word) for word in words],
+        "confidence": mean_confidence(words),
+        "words": [told_word(word) for word in words],
     }
 
 
@@ -99,21 +79,11 @@ def _utterance(request_id: str, number: int, final: Final) -> dict[str, Any]:
     return {
         "start": seconds(final.start_ms),
         "end": seconds(final.end_ms),
-        "confidence": confidence(final.words),
+        "confidence": mean_confidence(final.words),
         "channel": final.channel,
         "transcript": final.text,
-        "words": [_word(word) for word in final.words],
+        "words": [told_word(word) for word in final.words],
         "id": f"{request_id}-{number}",
-    }
-
-
-def _word(word: Word) -> dict[str, Any]:
-    return {
-        "word": bare(word.text),
-        "start": seconds(word.start_ms),
-        "end": seconds(word.end_ms),
-        "confidence": word.confidence,
-        "punctuated_word": word.text,
     }
 
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from realtime.dialects.base import Frame, Handshake, Note, Request, to_json
+from realtime.dialects.base import Frame, Handshake, Note, Request, seconds, shown, to_json
 from realtime.dialects.deepgram_common import (
     PLAIN,
     Intake,
@@ -25,13 +25,10 @@ from realtime.dialects.deepgram_common import (
     Pauses,
     Query,
     configure_fault,
-    seconds,
-    shown,
     text_message,
 )
 from realtime.errors import BadMessage, BadOption
 from realtime.events import (
-    End,
     Error,
     Event,
     Final,
@@ -97,7 +94,7 @@ class FluxDialect(LiveDialect):
     def __init__(self, new_unpacker: NewUnpacker, request_id: str):
         super().__init__(new_unpacker, request_id)
         self._sent = 0  # messages
-        self._closing = self._connected = False
+        self._connected = False
         self._turn = _Turn()
         self._pauses = Pauses()
 
@@ -121,32 +118,22 @@ class FluxDialect(LiveDialect):
 
     # ------------------------------------------------------------ client → session
 
-    def decode(self, message: Frame) -> Iterable[Request]:
-        """Behind CloseStream nothing is heard."""
-        if self._closing:
-            return []
-        if not isinstance(message, str):
-            return self._hear(bytes(message)) if message else self._end()
+    def read(self, message: str) -> Iterable[Request]:
         kind, fields = text_message(message)
         match kind:
             case "ForceEndTurn":
                 return [Flush()]
             case "CloseStream":
-                return self._end()
+                return self.end()
             case "Configure":
                 answer = self._configured(fields)
                 return [Note(_Answer(answer), configure_fault(answer))]
         raise BadMessage(f"There is no message of type {shown(kind)}.")
 
-    def _hear(self, data: bytes) -> Iterator[Request]:
+    def hear(self, data: bytes) -> Iterator[Request]:
         yield from self.intake.push(data)
         if self._is_over:
             yield Note(_TurnEnds())
-
-    def _end(self) -> Iterator[Request]:
-        self._closing = True
-        yield from self.intake.end()
-        yield End()
 
     def _configured(self, fields: dict[str, Any]) -> dict[str, Any]:
         """The answer; thresholds that are not given stay."""

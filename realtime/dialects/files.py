@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from realtime.dialects.base import to_json
+from realtime.dialects.base import audio_tokens, shown, to_json
 from realtime.dialects.running_text import RunningText
 from realtime.errors import BadOption, VoxwireError
-from realtime.events import FRAME_MS, Event, Final, Partial, Piece, SessionOptions
+from realtime.events import Event, Final, Partial, Piece, SessionOptions
 
 JSON = "application/json"
 PLAIN = "text/plain; charset=utf-8"
@@ -78,12 +78,6 @@ def checked_choice(name: str, value: str, values: tuple[str, ...]) -> str:
     return value
 
 
-def shown(value: Any) -> str:
-    """A value of the client for a message to the client: short, whatever it was."""
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
 @dataclass(frozen=True, slots=True)
 class Unboxed:
     """Samples without a container; `encoding` is one of `events.ENCODINGS`."""
@@ -115,8 +109,7 @@ class Heard:
 
     @property
     def audio_tokens(self) -> int:
-        """Frames of 80 ms: each is one token to the model."""
-        return -(-self.audio_ms // FRAME_MS)
+        return audio_tokens(self.audio_ms)
 
     @property
     def pieces(self) -> list[Piece]:
@@ -185,10 +178,6 @@ class FileDialect:
 def server_sent(message: dict[str, Any], name: str = "") -> str:
     """One server-sent event."""
     return (f"event: {name}\n" if name else "") + f"data: {to_json(message)}\n\n"
-
-
-def seconds(ms: int) -> float:
-    return ms / 1000
 
 
 def server_fault(error: VoxwireError) -> bool:

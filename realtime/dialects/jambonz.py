@@ -14,7 +14,16 @@ from typing import Any
 
 import msgspec
 
-from realtime.dialects.base import Dialect, Frame, Handshake, Request, is_empty, to_json
+from realtime.dialects.base import (
+    UNREADABLE,
+    Dialect,
+    Frame,
+    Handshake,
+    Request,
+    is_empty,
+    mean_confidence,
+    to_json,
+)
 from realtime.errors import BadMessage, BadOption, OutOfOrder
 from realtime.events import Audio, Configure, End, Error, Event, Final, Partial, SessionOptions
 
@@ -52,7 +61,7 @@ class JambonzDialect(Dialect):
             return [Audio(bytes(message))]
         try:
             fields = _DECODER.decode(message)
-        except (msgspec.DecodeError, ValueError, RecursionError):
+        except UNREADABLE:
             raise BadMessage("This is no message of jambonz.") from None
         if fields.type == "start":
             return self._start(fields)
@@ -63,8 +72,7 @@ class JambonzDialect(Dialect):
             case Partial():
                 return [self._transcription(False, {"transcript": event.text})]
             case Final() if not is_empty(event) and event.words:
-                confidence = sum(word.confidence for word in event.words) / len(event.words)
-                alternative = {"transcript": event.text, "confidence": round(confidence, 4)}
+                alternative = {"transcript": event.text, "confidence": mean_confidence(event.words)}
                 return [self._transcription(True, alternative)]
             case Error():
                 return [to_json({"type": "error", "error": event.message})]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from realtime.dialects.base import is_empty, to_json
+from realtime.dialects.base import is_empty, seconds, to_json
 from realtime.dialects.files import (
     Answer,
     BadField,
@@ -12,7 +12,6 @@ from realtime.dialects.files import (
     FileDialect,
     Heard,
     checked_choice,
-    seconds,
     server_sent,
 )
 from realtime.dialects.openai_files import GRANULARITIES, error_object, plain

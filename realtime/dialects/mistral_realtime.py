@@ -13,12 +13,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from realtime.dialects.base import Dialect, Frame, Handshake, Note, to_json
+from realtime.dialects.base import UNREADABLE, Dialect, Frame, Handshake, Note, audio_tokens, to_json
 from realtime.dialects.running_text import RunningText
 from realtime.errors import BadMessage, BadOption, LimitReached, OutOfOrder, VoxwireError
 from realtime.events import (
     DELAYS_MS,
-    FRAME_MS,
     SAMPLE_BYTES,
     Audio,
     Command,
@@ -125,7 +124,7 @@ class ClientSessionRequest(msgspec.Struct):
         """Raises BadMessage."""
         try:
             return msgspec.json.decode(body, type=cls)
-        except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        except UNREADABLE as error:
             raise BadMessage(f"This is no request for a client session: {error}.") from None
 
 
@@ -292,13 +291,13 @@ class MistralRealtimeDialect(Dialect):
             raise BadMessage("Audio is sent as base64 in 'input_audio.append', not as binary.")
         try:
             return _DECODE(message)
-        except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        except UNREADABLE as error:
             raise self._refused(message, str(error)) from None
 
     def _refused(self, message: str, reason: str) -> VoxwireError:
         try:
             kind = _ENVELOPE(message).type
-        except (msgspec.DecodeError, ValueError, RecursionError):
+        except UNREADABLE:
             return BadMessage("A message must be a JSON object.")
         if kind not in TYPES:
             return BadMessage(f"'type' must be one of {', '.join(TYPES)}.")
@@ -362,7 +361,7 @@ class MistralRealtimeDialect(Dialect):
     def _sum(self, until_ms: int) -> dict[str, Any]:
         """Everything since the last sum. Of the usage only the audio is known here."""
         audio_ms, self._summed_ms = until_ms - self._summed_ms, until_ms
-        audio_tokens = -(-audio_ms // FRAME_MS)
+        n_tokens = audio_tokens(audio_ms)
         segments = list(self._segments)
         self._segments.clear()
         return {
@@ -372,9 +371,9 @@ class MistralRealtimeDialect(Dialect):
             "language": self._settings.language,
             "segments": segments,
             "usage": {
-                "prompt_tokens": audio_tokens,
+                "prompt_tokens": n_tokens,
                 "completion_tokens": 0,
-                "total_tokens": audio_tokens,
+                "total_tokens": n_tokens,
                 "prompt_audio_seconds": -(-audio_ms // 1000),
             },
         }

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from realtime.dialects.base import Dialect, Frame, Handshake, is_empty, to_json
+from realtime.dialects.base import UNREADABLE, Dialect, Frame, Handshake, is_empty, shown, to_json
 from realtime.errors import BadMessage, BadOption
 from realtime.events import (
     DELAYS_MS,
@@ -94,20 +94,14 @@ def _spelled(value: Any) -> str:
 def _checked(name: str, value: Any) -> Any:
     kind = _kind(name)
     if not kind.accepts(value):
-        raise BadOption(f"{name} must be {kind}; got {_shown(value)}.")
+        raise BadOption(f"{name} must be {kind}; got {shown(value)}.")
     return value
 
 
 def _kind(name: str) -> Range | OneOf:
     if name not in OPTIONS:
-        raise BadOption(f"There is no option {_shown(name)}. Options are {', '.join(OPTIONS)}.")
+        raise BadOption(f"There is no option {shown(name)}. Options are {', '.join(OPTIONS)}.")
     return OPTIONS[name]
-
-
-def _shown(value: Any) -> str:
-    """A value of the client for a message to the client: short, whatever it was."""
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _flat(options: SessionOptions) -> dict[str, Any]:
@@ -186,9 +180,9 @@ class NativeDialect(Dialect):
             return [self._configure(fields)]
         if not isinstance(kind, str) or kind not in _COMMANDS:
             known = ", ".join(["configure", *_COMMANDS])
-            raise BadMessage(f"'type' must be one of {known}; got {_shown(kind)}. Audio is sent as binary.")
+            raise BadMessage(f"'type' must be one of {known}; got {shown(kind)}. Audio is sent as binary.")
         if fields:
-            raise BadMessage(f"'{kind}' has no field {_shown(next(iter(fields)))}.")
+            raise BadMessage(f"'{kind}' has no field {shown(next(iter(fields)))}.")
         return [_COMMANDS[kind]]
 
     def encode(self, event: Event) -> list[Frame]:
@@ -211,7 +205,7 @@ class NativeDialect(Dialect):
 def _object(text: str) -> dict[str, Any]:
     try:
         value = msgspec.json.decode(text)
-    except (msgspec.DecodeError, ValueError, RecursionError):
+    except UNREADABLE:
         raise BadMessage("A text message must be a JSON object; audio is sent as binary.") from None
     if not isinstance(value, dict):
         raise BadMessage("A text message must be a JSON object.")

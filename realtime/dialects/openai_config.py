@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from realtime.dialects.base import shown
 from realtime.errors import BadOption
 from realtime.events import GateOptions, SessionOptions
 
@@ -312,9 +313,3 @@ def _fraction(value: Any, path: str) -> float:
     if not 0 <= value <= 1:
         raise BadValue(f"Invalid value for '{path}': {shown(value)} is not within 0 and 1.", path)
     return float(value)
-
-
-def shown(value: Any) -> str:
-    """A value of the client for a message to the client: short, whatever it was."""
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from realtime.dialects.base import to_json
+from realtime.dialects.base import UNREADABLE, seconds, shown, to_json
 from realtime.dialects.files import (
     PLAIN,
     Answer,
@@ -20,10 +20,8 @@ from realtime.dialects.files import (
     Heard,
     checked_choice,
     checked_number,
-    seconds,
     server_fault,
     server_sent,
-    shown,
 )
 from realtime.errors import BadAudio, MessageTooLarge, Unauthorized, VoxwireError
 from realtime.events import Event, Final, Partial, Piece, SessionOptions, Word
@@ -196,7 +194,7 @@ def _strategy(fields: Fields) -> dict[str, float]:
     if text:
         try:
             given = msgspec.json.decode(text)
-        except (msgspec.DecodeError, ValueError, RecursionError):
+        except UNREADABLE:
             given = None
         if not isinstance(given, dict):
             raise BadField(f"{name} must be auto or an object; got {shown(text)}.", name)

@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
-from realtime.dialects.base import Dialect, Frame, Handshake, Note, Request, to_json
-from realtime.dialects.openai_config import BadValue, SessionConfig, is_beta, shown
+from realtime.dialects.base import UNREADABLE, Dialect, Frame, Handshake, Note, Request, shown, to_json
+from realtime.dialects.openai_config import BadValue, SessionConfig, is_beta
 from realtime.dialects.openai_items import Items, Message
 from realtime.errors import BadMessage, VoxwireError
 from realtime.events import (
@@ -145,7 +145,7 @@ class OpenAIRealtimeDialect(Dialect):
             return [Note(fault, BadMessage.code)]
         try:
             event = _CLIENT_EVENTS.decode(message)
-        except (msgspec.DecodeError, ValueError, RecursionError):
+        except UNREADABLE:
             return [Note(_diagnosis(message), BadMessage.code)]
         match event.type:
             case "input_audio_buffer.append":
@@ -321,7 +321,7 @@ def _diagnosis(message: str) -> _Fault:
     """Why a message is no client event."""
     try:
         event = msgspec.json.decode(message)
-    except (msgspec.DecodeError, ValueError, RecursionError):
+    except UNREADABLE:
         return _Fault("The message is not valid JSON.", "invalid_json")
     if not isinstance(event, dict):
         return _Fault("The message is not a JSON object.", "invalid_json")

@@ -18,7 +18,7 @@ from typing import Any
 
 import msgspec
 
-from realtime.dialects.base import Dialect, Frame, Handshake, Note, Request
+from realtime.dialects.base import UNREADABLE, Dialect, Frame, Handshake, Note, Request
 from realtime.dialects.openai_realtime import OpenAIRealtimeDialect
 from realtime.dialects.vllm_realtime import VllmRealtimeDialect
 from realtime.errors import VoxwireError
@@ -84,7 +84,7 @@ class RealtimePathDialect(Dialect):
     def _decide(self, message: Frame) -> None:
         try:
             first = _FIRST(message) if isinstance(message, str) else FirstMessage()
-        except (msgspec.DecodeError, ValueError, RecursionError):
+        except UNREADABLE:
             return
         if speaks_vllm(first):
             self._dialect = VllmRealtimeDialect()

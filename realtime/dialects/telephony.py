@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from realtime.dialects.base import Announce
+from realtime.dialects.base import Announce, shown
 from realtime.errors import BadOption
 
 MAX_NAME = 200
@@ -15,9 +15,9 @@ KEY_PARAMETER = "api_key"
 NEVER_TOLD = {KEY_PARAMETER, "key", "token", "access_token", "authorization", "password", "secret"}
 
 
-def short(text: str) -> str:
-    """A text of the carrier's as it is told to followers."""
-    return text[:MAX_TEXT]
+def short(value: Any) -> str:
+    """A value of the carrier's as it is told to followers: a text, or what should have been one."""
+    return (value if isinstance(value, str) else shown(value))[:MAX_TEXT]
 
 
 def announcement(carrier: str, name: str, parameters: Mapping[str, Any], **details: Any) -> Announce:
@@ -28,7 +28,7 @@ def announcement(carrier: str, name: str, parameters: Mapping[str, Any], **detai
     if not name or len(name) > MAX_NAME or not name.isprintable():
         raise BadOption(f"The call needs a name of at most {MAX_NAME} characters.")
     told = {
-        short(key): short(str(value))
+        short(key): short(value)
         for key, value in list(parameters.items())[:MAX_PARAMETERS]
         if key.lower() not in NEVER_TOLD
     }

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from realtime.dialects.base import Credentials, Dialect, Frame, Handshake, Publish, Request
+from realtime.dialects.base import UNREADABLE, Credentials, Dialect, Frame, Handshake, Publish, Request, shown
 from realtime.dialects.telephony import KEY_PARAMETER, announcement, short
 from realtime.dialects.tracks import TrackMixer
 from realtime.errors import BadMessage, BadOption, OutOfOrder
@@ -86,7 +86,7 @@ class TwilioDialect(Dialect):
             raise BadMessage("Media comes in JSON text.")
         try:
             fields = _DECODER.decode(message)
-        except (msgspec.DecodeError, ValueError, RecursionError):
+        except UNREADABLE:
             raise BadMessage("This is no message of Twilio Media Streams.") from None
         match fields:
             case Message(event="media", media=Media() as media):
@@ -129,7 +129,8 @@ class TwilioDialect(Dialect):
         )
         self._channels = {name: channel for channel, name in enumerate(tracks)}
         self._mixer = TrackMixer(len(tracks))
-        key = str(start.custom_parameters.get(KEY_PARAMETER, ""))
+        key = start.custom_parameters.get(KEY_PARAMETER, "")
+        key = key if isinstance(key, str) else shown(key)
         return [Credentials(key), call, Configure(replace(self._options, channels=len(tracks)))]
 
     def _media(self, media: Media) -> list[Request]:

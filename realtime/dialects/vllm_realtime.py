@@ -11,11 +11,10 @@ from typing import Any
 
 import msgspec
 
-from realtime.dialects.base import Dialect, Frame, Handshake, Note, to_json
+from realtime.dialects.base import UNREADABLE, Dialect, Frame, Handshake, Note, audio_tokens, to_json
 from realtime.dialects.running_text import RunningText
 from realtime.errors import BadMessage
 from realtime.events import (
-    FRAME_MS,
     SAMPLE_BYTES,
     Audio,
     Command,
@@ -112,7 +111,7 @@ class VllmRealtimeDialect(Dialect):
             )
         try:
             return _DECODE(message)
-        except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        except UNREADABLE as error:
             raise _refused(message, str(error)) from None
 
     def _delta(self, text: str) -> list[dict[str, Any]]:
@@ -120,16 +119,16 @@ class VllmRealtimeDialect(Dialect):
 
     def _done(self, until_ms: int) -> dict[str, Any]:
         """Everything since the last one. Of the usage only the audio is known here."""
-        audio_tokens = -(-(until_ms - self._summed_ms) // FRAME_MS)
+        n_tokens = audio_tokens(until_ms - self._summed_ms)
         self._summed_ms = until_ms
-        usage = {"prompt_tokens": audio_tokens, "completion_tokens": 0, "total_tokens": audio_tokens}
+        usage = {"prompt_tokens": n_tokens, "completion_tokens": 0, "total_tokens": n_tokens}
         return {"type": "transcription.done", "text": self._text.take(), "usage": usage}
 
 
 def _refused(message: str, reason: str) -> Refused:
     try:
         kind = _ENVELOPE(message).type
-    except (msgspec.DecodeError, ValueError, RecursionError):
+    except UNREADABLE:
         return Refused("invalid_json", "A message must be a JSON object.")
     if kind == "input_audio_buffer.append":
         return Refused("invalid_audio", f"{reason}.")

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from realtime.dialects.base import Dialect, Frame, Handshake, Reply, Request, is_empty, to_json
+from realtime.dialects.base import UNREADABLE, Dialect, Frame, Handshake, Reply, Request, is_empty, to_json
 from realtime.errors import BadMessage, BadOption, LimitReached
 from realtime.events import (
     Audio,
@@ -173,5 +173,5 @@ def _word(word: Word) -> dict[str, Any]:
 def _object(text: str) -> dict[str, Any]:
     try:
         return msgspec.json.decode(text, type=dict[str, Any])
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+    except UNREADABLE as error:
         raise BadText(f"A text message is a JSON object: {error}.") from None

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from realtime.dialects.base import Dialect, Frame, Handshake, Reply, Request, is_empty, to_json
+from realtime.dialects.base import UNREADABLE, Dialect, Frame, Handshake, Reply, Request, is_empty, to_json
 from realtime.dialects.running_text import RunningText
 from realtime.errors import BadMessage, BadOption
 from realtime.events import (
@@ -109,7 +109,7 @@ class Framing:
 def _header(line: bytes) -> Header:
     try:
         header = msgspec.json.decode(line, type=Header)
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+    except UNREADABLE as error:
         raise BadEvent(f"An event begins with a line of JSON: {error}.") from None
     if (header.data_length or 0) > LARGEST_DATA_BYTES:
         raise BadEvent(f"The data of an event has at most {LARGEST_DATA_BYTES} bytes.")
@@ -121,7 +121,7 @@ def _data(text: bytes) -> dict[str, Any]:
         return {}
     try:
         return msgspec.json.decode(text, type=dict[str, Any])
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+    except UNREADABLE as error:
         raise BadEvent(f"The data of an event is a JSON object: {error}.") from None
 
 
