@@ -17,7 +17,7 @@ from statistics import median
 from uuid import UUID
 
 from bench import load
-from bench.fake_engine import FakeEngine
+from bench.fake_engine import FakeEngine, FakeStream
 from bench.report import Report, progress
 from realtime.audio.containers import unpacker
 from realtime.dialects.asterisk import AsteriskDialect
@@ -227,7 +227,10 @@ class _Lender:
     """The whole engine for one session."""
 
     def __init__(self, engine: FakeEngine):
-        self.open = engine.open
+        self._engine = engine
+
+    def open(self, delay_tokens: int, channel: int) -> FakeStream:
+        return self._engine.open(delay_tokens)
 
     def release(self, stream) -> None:
         stream.close()

@@ -57,7 +57,8 @@ def test_every_clip_is_heard_in_order_at_its_rate_and_with_its_channels(served, 
     assert [len(one.texts) for one in heard] == [1, 1, 2]
     counts = [[len(words) for words in one.words] for one in heard]
     assert counts[0][0] > counts[2][0] == counts[2][1] > counts[1][0] > 0
-    assert {word.confidence for one in heard for words in one.words for word in words} == {0.9048}  # exp(-0.1)
+    said = [word for one in heard for words in one.words for word in words]
+    assert {word.confidence for word in said} == {0.9048}  # exp(-0.1)
     assert [text.split() for text in heard[1].texts] == [["word"] * counts[1][0]]
 
 
