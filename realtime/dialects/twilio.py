@@ -7,7 +7,7 @@ With two tracks the caller is channel 0, what the caller hears channel 1.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -18,6 +18,7 @@ from realtime.errors import BadMessage, BadOption, OutOfOrder
 from realtime.events import Audio, Configure, End, Event, SessionOptions
 
 SAMPLE_RATE_HZ = 8000
+MAX_TIMESTAMP_MS = 2**53  # what others' numbers hold
 TRACKS = ("inbound", "outbound")  # in the order of channels
 
 # ---------------------------------------------------------------- messages; numbers may be written as text
@@ -39,7 +40,7 @@ class Start(msgspec.Struct, rename="camel"):
 
 
 class Media(msgspec.Struct):
-    timestamp: int
+    timestamp: Annotated[int, msgspec.Meta(ge=0, le=MAX_TIMESTAMP_MS)]
     payload: bytes  # base64 in JSON
     track: str = "inbound"
 

@@ -188,6 +188,8 @@ def test_other_events_are_ignored(event):
         '{"event": "media", "media": {"timestamp": "0"}}',
         '{"event": "media", "media": {"timestamp": "0.5", "payload": ""}}',
         '{"event": "media", "media": {"timestamp": "1e400", "payload": ""}}',
+        '{"event": "media", "media": {"timestamp": "-20", "payload": "AA=="}}',
+        f'{{"event": "media", "media": {{"timestamp": "1{"0" * 400}", "payload": "AA=="}}}}',
         '{"event": "media", "media": {"timestamp": "0", "payload": "no base64"}}',
         '{"event": "dtmf", "dtmf": {}}',
         "[" * 100_000,
