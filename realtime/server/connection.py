@@ -64,7 +64,7 @@ from realtime.session import Session
 log = logging.getLogger("voxwire.stream")
 
 FAREWELL_TIMEOUT_S = 5.0  # for everything after the decision to end
-KEY_TIMEOUT_S = 10.0  # for a key that comes within a message: a slot is held meanwhile
+KEY_TIMEOUT_S = 10.0  # for a key that comes within a message: a connection is held meanwhile
 WATCH_INTERVAL_S = 5.0  # how late a deadline that arose meanwhile may be noticed
 PORTION_BYTES = 64 * 1024  # of audio handled at once: a few milliseconds of the loop
 MESSAGE_BYTES = 2 * 1024  # as much work as the smallest message
@@ -176,7 +176,10 @@ class Connection:
         ending = GONE
         try:
             try:
-                self._conversation.begin()
+                if self._authorized:
+                    self._conversation.begin()
+                else:
+                    self._conversation.hold()
                 self._pump()
                 ending = await self._live()
             except* VoxwireError as group:
@@ -399,9 +402,7 @@ class Connection:
             return  # the stream is running out: what still comes in is not heard
         match request:
             case Credentials(key):
-                if not self._authorized:
-                    self._authorize(key)
-                self._authorized = True
+                self._admit(key)
             case Reply() | Note():
                 if request.error:
                     self._metrics.errors.labels(request.error).inc()
@@ -410,6 +411,15 @@ class Connection:
                 self.end(Ending(code, reason))
             case _:
                 self._obey(request)
+
+    def _admit(self, key: str) -> None:
+        """A client gets its slots with its key, and not before."""
+        if self._authorized:
+            return
+        self._authorize(key)
+        self._authorized = True
+        self._seats.reserve(self._session.options.channels)
+        self._conversation.begin()
 
     def _obey(self, command: Command | Announce | Publish) -> None:
         if not self._authorized:

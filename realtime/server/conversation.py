@@ -36,10 +36,15 @@ class Conversation:
         self._on_open = on_open
         self._on_close = on_close
         self._streams: dict[int, EngineStream] = {}  # by channel
-        self._closed = False
+        self._held = self._closed = False
+
+    def hold(self) -> None:
+        """Let the session have nothing before `begin`."""
+        self._held = True
 
     def begin(self) -> None:
         """A session asks for its leases at once."""
+        self._held = False
         self._carry_out()
 
     def receive(self, command: Command) -> None:
@@ -82,7 +87,7 @@ class Conversation:
         self._lender.settle()
 
     def _carry_out(self) -> None:
-        while not self._closed and (effects := self.session.effects()):
+        while not self._held and not self._closed and (effects := self.session.effects()):
             for effect in effects:
                 if isinstance(effect, Feed):
                     self._streams[effect.channel].feed(effect.frame)

@@ -49,7 +49,7 @@ class StreamEndpoint:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         dialect = self._new_dialect()
         try:
-            authorized = not _brings_key_later(request, dialect)
+            authorized = self._service.keyring.open_to_all or not _brings_key_later(request, dialect)
             grant = door.check(self._service, request, with_key=authorized, short_lived=self._short_lived)
             options = dialect.open(_handshake(request, grant), self._service.default_options)
             socket = self._socket(request, dialect)
@@ -57,6 +57,8 @@ class StreamEndpoint:
         except VoxwireError as error:
             return self._refusal(error, dialect)
         try:
+            if not authorized:
+                seats.forfeit()  # nobody without a key keeps others out
             if not request.headers.get(hdrs.UPGRADE):
                 return self._refusal(UpgradeRequired("Connect with a WebSocket."), dialect)
             socket.headers.update(dialect.headers())

@@ -14,6 +14,7 @@ from tests.server.fakes import TIMEOUT_S, house, read, read_all, read_until, tex
 from tests.server.phone import CALL, SILENCE, UUID, UUID_TEXT, audiosocket, dial, frame, twilio
 
 VAD_OFF = {"vad": "off"}
+KEY = {"Authorization": "Bearer good"}
 
 
 def run(scene) -> None:
@@ -154,6 +155,28 @@ def test_who_sends_no_key_is_not_waited_for(monkeypatch):
         async with house(api_keys="good") as running, twilio(running.address) as phone:
             await nothing(phone.ws)
             assert (phone.ws.close_code, phone.ws.close_reason) == (1008, "unauthorized")
+
+    run(scene())
+
+
+def test_who_has_no_key_yet_takes_no_slot_from_others():
+    async def scene():
+        async with house(1, api_keys="good", **VAD_OFF) as running, twilio(running.address) as stranger:
+            await until(lambda: running.service.admission.connections == 1)
+            assert running.service.admission.free == 1
+            async with (
+                dial(running.address, f"/v1/calls/{CALL}", additional_headers=KEY) as follower,
+                twilio(running.address) as phone,
+            ):
+                await phone.start("inbound", api_key="good")
+                await read_until(follower, "ready")
+                assert running.service.admission.free == 0
+                await stranger.start("inbound", api_key="good")
+                await nothing(stranger.ws)
+                assert (stranger.ws.close_code, stranger.ws.close_reason) == (1013, "at_capacity")
+                await phone.silence(800)
+                await phone.stop()
+                assert text_of(await read_all(follower)).startswith("w0")
 
     run(scene())
 
