@@ -25,7 +25,7 @@ from realtime.errors import BadAudio
 
 PIECE_BYTES = 1024
 SNIFF_BYTES = 12
-STUCK_S = 5.0  # no piece takes this long: something is wrong in the library
+STUCK_S = 2.0  # no packet takes this long: something is wrong in the library
 JOIN_S = 2.0
 MAX_BAD_PACKETS = 50  # in a row
 RATES_HZ = range(4000, 384_001)  # at a lower one a few bytes would be hours
@@ -269,7 +269,7 @@ class _Thread:
         self._given: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._made: queue.SimpleQueue[bytes | BadAudio | type] = queue.SimpleQueue()
         self._piece = b""
-        self._ended = self._over = False
+        self._ended = self._over = self._stuck = False
         self._thread = threading.Thread(target=self._main, name="unpack", daemon=True)
         self._thread.start()
 
@@ -292,12 +292,14 @@ class _Thread:
     def close(self) -> None:
         self._over = True
         self._given.put(b"")
-        self._thread.join(JOIN_S)
+        if not self._stuck:  # else it was waited for long enough
+            self._thread.join(JOIN_S)
 
     def _next(self) -> bytes | BadAudio | type:
         try:
             return self._made.get(timeout=STUCK_S)
         except queue.Empty:
+            self._stuck = True
             return Undecodable("The audio takes too long to decode.")
 
     # ------------------------------------------------------------ the thread's side
@@ -337,6 +339,8 @@ class _Thread:
                 raise Undecodable("The stream has no audio in it of a codec that is known here.")
             bad, heard = 0, False
             for packet in container.demux(tracks[0]):
+                if self._over:  # nobody takes what is still inside
+                    return
                 try:
                     frames = codec.decode(packet)
                 except av.FFmpegError:

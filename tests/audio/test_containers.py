@@ -7,6 +7,7 @@ import threading
 import numpy as np
 import pytest
 
+from realtime.audio import containers
 from realtime.audio.containers import MAX_BAD_PACKETS, PACKED, Undecodable, sniffed, unpacker
 from realtime.dialects import deepgram_common
 from tests.audio.packed import KINDS, RATE_HZ, opus_packets, packed, tone
@@ -218,6 +219,27 @@ def test_a_picture_has_no_audio_and_few_bytes_are_no_stream():
     with pytest.raises(Undecodable, match="ended before"):
         unpacked([b"Ogg"])
     assert unpacked([]) == b""
+
+
+def test_a_library_that_hangs_is_waited_for_once(monkeypatch):
+    hanging, may_end = threading.Event(), threading.Event()
+
+    def hang(pcm, frames):
+        hanging.set()
+        may_end.wait(30)
+        return iter(())
+
+    monkeypatch.setattr(containers, "STUCK_S", 0.05)
+    monkeypatch.setattr(containers._Pcm, "of", hang)
+    it = unpacker(None, 0, 1, True)
+    with pytest.raises(Undecodable, match="too long"):
+        list(it.push(packed("ogg", tone(1000))))
+    assert hanging.is_set()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "join", lambda *_: pytest.fail("it waits again"))
+        it.close()
+    may_end.set()
+    it._thread._thread.join(30)
 
 
 def test_nothing_is_decoded_that_nobody_takes():
