@@ -35,7 +35,6 @@ LAYERS = (
     Layer(GROUND, ours=GROUND, libraries=("numpy",)),
     Layer(("realtime.audio.vad",), ours=GROUND, libraries=("numpy", "webrtcvad")),
     Layer(("realtime.audio.containers",), ours=(*GROUND, "realtime.audio"), libraries=("numpy", "av")),
-    Layer(("realtime.audio.containers",), ours=(*GROUND, "realtime.audio"), libraries=("numpy", "av")),
     Layer(("realtime.audio",), ours=(*GROUND, "realtime.audio"), libraries=("numpy", "soxr")),
     Layer(("realtime.text",), ours=(*GROUND, "realtime.text"), libraries=()),
     # The hub is where weights come from; nothing else of the model knows of a network.
