@@ -33,12 +33,12 @@ def _pool(a: argparse.Namespace) -> list[str]:
 
 
 def synth_stage(a: argparse.Namespace) -> None:
-    folder = a.out / "corpus"
-    common = {"workers": a.workers}
-    synth.synthesise(folder / "domain", plan.DOMAIN_HOURS * a.scale, plan.DOMAIN_MIX, seed=a.seed, **common)
-    synth.synthesise(
-        folder / "open", plan.OPEN_HOURS * a.scale, plan.OPEN_MIX, _pool(a), seed=a.seed + 1, **common
-    )
+    pool = _pool(a)
+    for number, spoken in enumerate(plan.SPOKEN):
+        folder, hours = a.out / "corpus" / spoken.name, spoken.hours * a.scale
+        synth.synthesise(
+            folder, hours, spoken.mix, pool, spoken.engines, workers=a.workers, seed=a.seed + number
+        )
 
 
 def human_stage(a: argparse.Namespace) -> None:
@@ -61,16 +61,16 @@ def train_stage(a: argparse.Namespace) -> None:
             continue
         checkpoint = train.train(phase, a.out, a.speech / "noise")
         if phase.name in plan.ALIGN_AFTER:
-            _align(a, checkpoint)
+            _align(a, checkpoint, plan.ALIGN_AFTER[phase.name])
 
 
-def _align(a: argparse.Namespace, checkpoint: Path) -> None:
+def _align(a: argparse.Namespace, checkpoint: Path, every: dict[str, int]) -> None:
     phones = json.loads((a.out / "phones.json").read_text())
-    align.align(checkpoint, phones, a.out / "corpus" / "human", plan.EVERY)
+    align.align(checkpoint, phones, a.out / "corpus" / "human", every)
 
 
 def align_stage(a: argparse.Namespace) -> None:
-    _align(a, a.checkpoint or _last(a))
+    _align(a, a.checkpoint or _last(a), {})
 
 
 def _last(a: argparse.Namespace) -> Path:
@@ -110,7 +110,7 @@ def all_stage(a: argparse.Namespace) -> None:
 
 
 STAGES = {
-    "synth": (synth_stage, "make the synthetic corpora out/corpus/domain and out/corpus/open"),
+    "synth": (synth_stage, "make the synthetic corpora in out/corpus"),
     "human": (human_stage, "convert the recordings of speech/train to out/corpus/human"),
     "vocabulary": (vocabulary_stage, "make out/tekken.json and out/phones.json"),
     "train": (train_stage, "run the phases of plan.py, with the alignments between them"),

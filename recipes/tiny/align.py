@@ -162,6 +162,10 @@ def _annotate(item: dict, chain: Chain, log_p: np.ndarray, phones: list[str]) ->
 
 
 def _report(folder: Path, items: list[dict]) -> None:
+    """What fits its text worse than anything that was said: a wrong transcript, as a rule. Listed, never trained on."""
+    misfits = sorted((x for x in items if "score" in x and "words" not in x), key=lambda x: x["score"])
+    lines = (f"{x['score']}\t{' '.join(x.get('files', ()))}\t{x['text']}\n" for x in misfits)
+    (folder / "misaligned.txt").write_text("".join(lines))
     scores = [x["score"] for x in items if "score" in x]
     spread = np.percentile(scores, [5, 25, 50, 75, 95]).round(2) if scores else []
     kept = sum("words" in x for x in items)

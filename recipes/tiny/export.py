@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
+from realtime.model import weights as service
 from realtime.text.confidence import CALIBRATION_FILE
 from recipes.tiny.model import Model
 
@@ -14,19 +15,32 @@ from recipes.tiny.model import Model
 def export(checkpoint: Path, tokenizer: Path, folder: Path) -> None:
     """Writes params.json, consolidated.safetensors (float16, without the auxiliary head) and tekken.json.
 
-    A calibration beside the tokenizer goes along; one that the folder has already stays.
+    A calibration beside the tokenizer goes along; one that the folder has already stays. Raises ValueError for weights
+    that float16 cannot hold, and CheckpointError if the service's own loader cannot read what was written.
     """
     saved = torch.load(checkpoint, weights_only=True)
-    folder.mkdir(parents=True, exist_ok=True)
     weights = {
         name: w.half().contiguous() for name, w in saved["model"].items() if not name.startswith("aux.")
     }
+    for name, w in weights.items():
+        if not w.isfinite().all():
+            raise ValueError(f"{checkpoint}: {name} has values that float16 cannot hold")
+    folder.mkdir(parents=True, exist_ok=True)
     save_file(weights, folder / "consolidated.safetensors")
     (folder / "params.json").write_text(json.dumps(saved["params"], indent=1) + "\n")
     shutil.copyfile(tokenizer, folder / "tekken.json")
     _keep_calibration(tokenizer.with_name(CALIBRATION_FILE), folder / CALIBRATION_FILE)
+    _check(folder, weights)
     size_mb = sum(p.stat().st_size for p in folder.iterdir()) / 1e6
     print(f"{folder}: {len(weights)} tensors, {size_mb:.1f} MB", flush=True)
+
+
+def _check(folder: Path, weights: dict[str, torch.Tensor]) -> None:
+    """Reads everything back, bit for bit and by the loader that will serve it."""
+    written = load_file(folder / "consolidated.safetensors")
+    if written.keys() != weights.keys() or not all(torch.equal(written[n], w) for n, w in weights.items()):
+        raise ValueError(f"{folder}: what was written is not what was to be written")
+    service.load(folder, torch.float16, torch.device("cpu"))
 
 
 def _keep_calibration(source: Path, target: Path) -> None:

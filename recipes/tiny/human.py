@@ -17,6 +17,8 @@ WAKE_WORDS = ("picovoice_wake", "precise")
 JOIN = ("fsdd", "speech_commands")
 """Corpora of single short words: several of one speaker become one utterance."""
 MAX_SECONDS, MIN_SECONDS = 19.5, 0.1
+CLIPPED_SHARE = 0.005
+"""More samples than these at the very peak: cut off. Sound recordings have a tenth of that at most."""
 
 
 def read_manifest(folder: Path) -> list[dict]:
@@ -50,12 +52,21 @@ def read_clip(path: Path) -> np.ndarray:
     wave = wave[:, 0]
     if not MIN_SECONDS <= len(wave) / rate <= MAX_SECONDS:
         raise ValueError(f"{len(wave) / rate:.2f} s long")
+    clipped = is_clipped(wave)  # before resampling, which swings beyond the cut
     if rate != corpus.RATE:
         wave = soxr.resample(wave, rate, corpus.RATE)
     audio = corpus.to_peak(wave) if np.isfinite(wave).all() else None
     if audio is None or not np.abs(wave).max() > 1e-4:
         raise ValueError("silent")
+    if clipped:
+        raise ValueError("clipped")
     return audio
+
+
+def is_clipped(wave: np.ndarray) -> bool:
+    """Whether the peaks of float32 [samples] are cut off."""
+    level = np.abs(wave)
+    return float((level >= 0.995 * level.max()).mean()) > CLIPPED_SHARE
 
 
 def joined(clips: list[tuple[dict, np.ndarray]], r: random.Random) -> Iterator[list[tuple[dict, np.ndarray]]]:
@@ -100,6 +111,7 @@ def _add(writer: corpus.Writer, utterance: list[tuple[dict, np.ndarray]], name: 
         spoken=" ".join(_spoken(row) for row, _ in utterance),
         voice=speaker,
         domain=name,
+        files=[row["path"] for row, _ in utterance],
     )
 
 

@@ -1,5 +1,6 @@
 import numpy as np
 
+from recipes.tiny import align
 from recipes.tiny.align import Chain, viterbi
 
 PHONES = ["_", "a", "b"]
@@ -63,3 +64,15 @@ def test_texts_of_many_phones_align():
     chain = Chain([["a", "b"]] * 100, {p: i for i, p in enumerate(PHONES)})
     _, path = chain.align(frames(*[1, 1, 2, 2] * 100))
     assert chain.word_ends_s(path) == [round(0.08 * (i + 1), 3) for i in range(100)]
+
+
+def test_what_fits_its_text_badly_is_listed_worst_first(tmp_path):
+    items = [
+        {"text": "one", "score": -3.0, "files": ["a.wav"]},
+        {"text": "two", "score": -0.5, "words": [["two", 0.3]]},
+        {"text": "three four", "score": -4.5, "files": ["b.wav", "c.wav"]},
+        {"text": "too long for its audio"},
+    ]
+    align._report(tmp_path, items)
+    rows = [line.split("\t") for line in (tmp_path / "misaligned.txt").read_text().splitlines()]
+    assert rows == [["-4.5", "b.wav c.wav", "three four"], ["-3.0", "a.wav", "one"]]

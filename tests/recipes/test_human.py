@@ -20,8 +20,11 @@ def clip(folder, name, seconds=1.0, rate=8000, gain=0.3):
     soundfile.write(folder / name, noise, rate)
 
 
-def test_broken_empty_and_silent_files_are_listed_and_left_out(tmp_path):
-    names = ["good.wav", "broken.wav", "empty.wav", "silent.wav", "missing.wav", "unwritable.wav"]
+def test_broken_empty_silent_and_clipped_files_are_listed_and_left_out(tmp_path):
+    names = [
+        *("good.wav", "broken.wav", "empty.wav", "silent.wav", "clipped.wav", "missing.wav"),
+        "unwritable.wav",
+    ]
     rows = [{"path": n, "text": "one two"} for n in names]
     rows[-1]["text"] = "caf\u00e9"
     write(tmp_path / "in", rows)
@@ -30,11 +33,12 @@ def test_broken_empty_and_silent_files_are_listed_and_left_out(tmp_path):
     (tmp_path / "in" / "broken.wav").write_bytes(b"RIFF")
     clip(tmp_path / "in", "empty.wav", seconds=0)
     clip(tmp_path / "in", "silent.wav", gain=0)
+    clip(tmp_path / "in", "clipped.wav", gain=15)
     bad = human.convert(tmp_path / "in", tmp_path / "out")
     assert [line.split(":")[0] for line in bad] == names[1:]
     assert (tmp_path / "out" / "left_out.txt").read_text().splitlines() == bad
     [item] = corpus.read_index(tmp_path / "out")
-    assert (item["text"], item["samples"]) == ("one two", 16000)
+    assert (item["text"], item["samples"], item["files"]) == ("one two", 16000, ["good.wav"])
 
 
 def test_capitals_are_letters_only_where_the_source_says_so(tmp_path):

@@ -1,9 +1,11 @@
 import json
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
+from realtime.errors import CheckpointError
 from realtime.model import weights
 from realtime.text.confidence import CALIBRATION_FILE, Calibration
 from recipes.tiny import export
@@ -65,6 +67,23 @@ def test_export_and_load_give_the_weights_bit_for_bit_in_half(small_model, toy, 
         assert stored[name].dtype == torch.float16
         assert torch.equal(loaded[name], w.half().float())
     assert json.loads((tmp_path / "bundle" / "params.json").read_text()) == small_model.p
+
+
+@pytest.mark.parametrize("value", [float("nan"), 1e6])
+def test_export_refuses_what_float16_cannot_hold(value, small_model, toy, tmp_path):
+    with torch.no_grad():
+        small_model.norm.weight[0] = value
+    Trainer(small_model, 0.02, 2e-3).save(tmp_path / "a.pt")
+    with pytest.raises(ValueError, match=r"norm\.weight"):
+        export.export(tmp_path / "a.pt", toy / "tekken.json", tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_export_refuses_what_the_service_could_not_load(small_model, toy, tmp_path):
+    del small_model.p["sliding_window"]
+    Trainer(small_model, 0.02, 2e-3).save(tmp_path / "a.pt")
+    with pytest.raises(CheckpointError, match="sliding_window"):
+        export.export(tmp_path / "a.pt", toy / "tekken.json", tmp_path / "bundle")
 
 
 def test_export_keeps_a_calibration(small_model, toy, tmp_path, capsys):
