@@ -16,6 +16,7 @@ from recipes.tiny import (
     export,
     heldout,
     human,
+    nothing,
     plan,
     synth,
     texts,
@@ -98,6 +99,10 @@ def heldout_stage(a: argparse.Namespace) -> None:
     print(heldout.make(a.out, seed=a.seed), "clips in", a.out)
 
 
+def nothing_stage(a: argparse.Namespace) -> None:
+    print(nothing.make(a.speech, a.out, seed=a.seed), "clips in", a.out)
+
+
 def demo_stage(a: argparse.Namespace) -> None:
     demo.make(a.out, seed=a.seed)
 
@@ -118,6 +123,7 @@ STAGES = {
     "export": (export_stage, "write a checkpoint as params.json, consolidated.safetensors, tekken.json"),
     "evaluate": (evaluate_stage, "word error rates of a checkpoint or an exported folder"),
     "heldout": (heldout_stage, "make the clips in voices that training never hears, with a manifest.jsonl"),
+    "nothing": (nothing_stage, "make ten minutes of music, noises and foreign speech, with a manifest.jsonl"),
     "demo": (demo_stage, "make demo.wav and demo.json"),
     "all": (all_stage, "everything from synth to evaluate"),
 }
@@ -133,7 +139,9 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
             "--speech", type=Path, help="folder with train/, dev/ and noise/, a manifest.jsonl in each"
         )
         p.add_argument("--text", type=Path, help="folder of .txt files, a sentence a line")
-        p.add_argument("--seed", type=int, default=plan.SEED if name not in ("heldout", "demo") else 0)
+        p.add_argument(
+            "--seed", type=int, default=plan.SEED if name not in ("heldout", "nothing", "demo") else 0
+        )
         p.add_argument("--workers", type=int, default=2, help="processes or threads")
         p.add_argument("--scale", type=float, default=1.0, help="share of the planned hours to synthesise")
         p.add_argument("--checkpoint", type=Path, help=".pt file or exported folder, default: the last")
@@ -142,7 +150,10 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
         p.add_argument("--delays-ms", type=int, nargs="*", default=[480])
         p.add_argument("--transcripts", type=Path, help="write what was heard, a file per folder of clips")
     a = parser.parse_args(argv)
-    for need, users in (("speech", ("human", "train", "all")), ("text", ("synth", "vocabulary", "all"))):
+    for need, users in (
+        ("speech", ("human", "train", "nothing", "all")),
+        ("text", ("synth", "vocabulary", "all")),
+    ):
         if a.stage in users and getattr(a, need) is None:
             parser.error(f"{a.stage} needs --{need}")
     if a.stage == "evaluate" and not a.clips and not a.speech:
