@@ -7,7 +7,8 @@ bench/normalise.py, aligned by jiwer. The interval is a bootstrap over clips (2,
 group of one clip has none. `empty` counts clips with words but without any transcript. Two channels count as two
 clips. Other languages are listed and count in no total.
 
-`words/min` is how fast they speak, by the reference. `real time` is the audio of a group over the time from the first
+`words/min` is how fast they speak, by the reference. Of clips in which nothing is said (`text` "") every word that was
+heard is an insertion; over the minutes that is how often noise becomes text. `real time` is the audio of a group over the time from the first
 byte of a clip to its last final, clips in flight beside it included. With --live clips are sent as they were spoken,
 and `final ms` is what a speaker waits for: from the last byte of a clip to its last final, median and 95th percentile.
 --peer adds what somebody could install instead, on the same files in the same run, offline.
@@ -143,7 +144,7 @@ def score(group: str, reference: str, heard: str) -> Scored:
 
 def table(by_name: dict[str, list[Scored]], live: bool = False) -> Report:
     """A row per group and one for all; for every delay and peer the rate with its interval and the kinds of errors."""
-    columns = ["group", "clips", "words", "words/min"]
+    columns = ["group", "clips", "minutes", "words", "words/min"]
     for name, scored in by_name.items():
         columns += [
             f"WER % at {name}" if scored[0].time else f"WER % {name}",
@@ -170,7 +171,8 @@ def table(by_name: dict[str, list[Scored]], live: bool = False) -> Report:
 def _row(name: str, groups: Sequence[str], by_name: dict[str, list[Scored]], live: bool) -> list:
     chosen_ = [[item for item in scored if item.group in groups] for scored in by_name.values()]
     words = sum(item.words for item in chosen_[0])
-    row: list = [name, len(chosen_[0]), words, _words_per_min(chosen_[0])]
+    minutes = sum(item.time.audio_s for item in chosen_[0] if item.time) / 60
+    row: list = [name, len(chosen_[0]), minutes, words, words / minutes if minutes else None]
     for items in chosen_:
         row += _errors(items)
         times = [item.time for item in items if item.time]
@@ -180,13 +182,6 @@ def _row(name: str, groups: Sequence[str], by_name: dict[str, list[Scored]], liv
         elif times:
             row.append(sum(time.audio_s for time in times) / sum(time.wall_s for time in times))
     return row
-
-
-def _words_per_min(items: Sequence[Scored]) -> float | None:
-    timed = [item for item in items if item.time]
-    return (
-        60 * sum(item.words for item in timed) / sum(item.time.audio_s for item in timed) if timed else None
-    )
 
 
 def _errors(items: Sequence[Scored]) -> list:
