@@ -58,7 +58,7 @@ def chosen(rows: Sequence[Row], groups: str | None, limit: int | None) -> list[R
 
 @dataclass(frozen=True, slots=True)
 class Time:
-    """Of one clip: its length, from its first byte to its last final, and from its last byte to that."""
+    """Of one clip: its length, from its first byte to `done`, and from its last byte to that."""
 
     audio_s: float
     wall_s: float
@@ -121,22 +121,21 @@ class Streaming:
         heard: list[list[Final]] = [[] for _ in row.texts]
         try:
             async with await connect(self._url, options, ping_interval_s=None) as stream:
-                began_s = last_s = time.monotonic()
+                began_s = time.monotonic()
                 sender = asyncio.create_task(_send(stream, source))
                 try:
                     async for event in stream.events():
                         if isinstance(event, Final):
                             heard[event.channel].append(event)
-                            last_s = time.monotonic()
                         elif hasattr(event, "delay_ms"):
                             self.delay_ms = event.delay_ms
-                    sent_s = await sender
+                    done_s, sent_s = time.monotonic(), await sender
                 finally:
                     sender.cancel()
                     await asyncio.gather(sender, return_exceptions=True)
         finally:
             source.close()
-        took = Time(source.duration_ms / 1000, last_s - began_s, max(0.0, last_s - sent_s))
+        took = Time(source.duration_ms / 1000, done_s - began_s, done_s - sent_s)
         return Heard(tuple(map(tuple, heard)), took)
 
 

@@ -8,9 +8,10 @@ group of one clip has none. `empty` counts clips with words but without any tran
 clips. Other languages are listed and count in no total.
 
 `words/min` is how fast they speak, by the reference. Of clips in which nothing is said (`text` "") every word that was
-heard is an insertion; over the minutes that is how often noise becomes text. `real time` is the audio of a group over the time from the first
-byte of a clip to its last final, clips in flight beside it included. With --live clips are sent as they were spoken,
-and `final ms` is what a speaker waits for: from the last byte of a clip to its last final, median and 95th percentile.
+heard is an insertion; over the minutes that is how often noise becomes text. `real time` is the audio of a group over
+the time from the first byte of a clip to its `done`, clips in flight beside it included. With --live clips are sent as
+they were spoken, and `final ms` is what a speaker waits for: from the last byte of a clip to `done`, which comes with
+its last final; median and 95th percentile.
 --peer adds what somebody could install instead, on the same files in the same run, offline.
 """
 
