@@ -41,6 +41,8 @@ RARE_TEXTS = ("novels_gutenberg", "speeches_us_presidents", "web_ewt", "assistan
 EVERY = {"librispeech": 3, "kathleen": 3, "speechocean762": 6}
 """Of these recordings only every n-th is aligned the first time, which takes the longest."""
 
+BEFORE_LOSS = tuple(kind for kind in augment.FULL if kind not in ("clip", "loss"))
+"""Clipping and lost packets came last."""
 CALLS = "human:an4,fsdd,speech_commands"
 READING = "human:librispeech,kathleen,speechocean762,commonvoice,dctts_reader"
 MIXED = {(6, 6): 0.75, (3, 12): 0.25}
@@ -56,7 +58,13 @@ PHASES = [
         start="start",
         augment=(*augment.LIGHT, "noise", "warp"),
     ),
-    Phase("people", {"domain": 3.0, "open": 0.6, CALLS: 1.2, READING: 0.4}, steps=480, start="open"),
+    Phase(
+        "people",
+        {"domain": 3.0, "open": 0.6, CALLS: 1.2, READING: 0.4},
+        steps=480,
+        start="open",
+        augment=BEFORE_LOSS,
+    ),
     Phase(
         "settle",
         {"domain": 3.0, "open": 0.5, CALLS: 1.2, READING: 0.3},
@@ -64,6 +72,7 @@ PHASES = [
         start="people",
         decay=1.0,
         delays=MIXED,
+        augment=BEFORE_LOSS,
     ),
     Phase(
         "delays",
@@ -72,8 +81,29 @@ PHASES = [
         start="settle",
         decay=1.0,
         delays=WIDER,
+        augment=BEFORE_LOSS,
         muon_lr=0.006,
         adam_lr=6e-4,
+    ),
+    Phase(
+        "wide",
+        {"domain": 1.4, "weak": 1.6, "open": 0.6, CALLS: 1.3, READING: 0.4},
+        steps=2650,
+        start="delays",
+        delays={(6, 6): 0.55, (3, 3): 0.12, (12, 12): 0.1, (3, 12): 0.23},
+        augment=BEFORE_LOSS,
+        muon_lr=0.016,
+        adam_lr=1.6e-3,
+    ),
+    Phase(
+        "last",
+        {"domain": 1.4, "weak": 1.6, "open": 0.35, "more": 0.35, "foreign": 0.2, CALLS: 1.4, READING: 0.4},
+        steps=2405,
+        start="wide",
+        decay=1.0,
+        delays={(6, 6): 0.52, (3, 3): 0.12, (12, 12): 0.12, (3, 12): 0.24},
+        muon_lr=0.016,
+        adam_lr=1.6e-3,
     ),
 ]
 ALIGN_AFTER = {"open": EVERY, "delays": {}}
