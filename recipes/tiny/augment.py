@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+import soxr
 import torch
 
 from recipes.tiny.corpus import RATE
 from recipes.tiny.mel import FLOOR
 
 LIGHT = ("eq", "phone")
-FULL = ("noise", "warp", "eq", "phone", "reverb", "mask", "clip", "loss")
+FULL = ("speed", "noise", "warp", "eq", "phone", "reverb", "mask", "clip", "loss")
 KINDS = frozenset(FULL)
 
 
@@ -64,6 +65,14 @@ def reverberate(audio: np.ndarray, room: np.ndarray) -> np.ndarray:
     size = 1 << (len(audio) + len(room) - 1).bit_length()
     wet = np.fft.irfft(np.fft.rfft(audio, size) * np.fft.rfft(room, size), size)[: len(audio)]
     return wet.astype(np.float32)
+
+
+def speed(r: np.random.Generator, wave: np.ndarray, kinds: set[str]) -> tuple[np.ndarray, float]:
+    """Another tempo and, with it, another pitch and vocal tract -> (wave, how much faster it is)."""
+    if "speed" not in kinds or r.random() > 0.4:
+        return wave, 1.0
+    factor = r.uniform(0.87, 1.16)
+    return soxr.resample(wave, RATE * factor, RATE, quality="MQ"), factor
 
 
 def mu_law(audio: np.ndarray) -> np.ndarray:

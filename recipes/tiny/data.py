@@ -76,13 +76,14 @@ class Take:
     def left(self) -> int:
         return self.total - self.at
 
-    def speak(self, item: dict, wave: np.ndarray) -> None:
+    def speak(self, item: dict, wave: np.ndarray, speed: float = 1.0) -> None:
+        """Lays down an utterance that was made `speed` times faster than the times of its item say."""
         wave = wave[: self.left]
         start_s, end_s = self.at / RATE, (self.at + len(wave)) / RATE
         self.audio[self.at : self.at + len(wave)] += wave
-        self.words += [(word, start_s + end) for word, end in item["words"]]
+        self.words += [(word, start_s + end / speed) for word, end in item["words"]]
         inside = (self.frame_s >= start_s) & (self.frame_s < end_s)
-        self.phones[inside] = self._labels(item, self.frame_s[inside] - start_s)
+        self.phones[inside] = self._labels(item, (self.frame_s[inside] - start_s) * speed)
         self.at += len(wave)
 
     def _labels(self, item: dict, times_s: np.ndarray) -> np.ndarray:
@@ -167,7 +168,8 @@ class Sequences:
                 self._burst(r, take, r.uniform(2, 8))
                 continue
             item, wave = self._draw(r)
-            take.speak(item, wave * 10 ** r.uniform(-1.3, 0.25))
+            wave, speed = augment.speed(r, wave, self.kinds)
+            take.speak(item, wave * 10 ** r.uniform(-1.3, 0.25), speed)
             if gated and r.random() < 0.6:
                 take.wait(r.uniform(0.2, 0.5))  # hangover
                 whole = r.random() < 0.4

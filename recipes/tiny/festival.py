@@ -18,8 +18,12 @@ BATCH = 30
 TIMEOUT_S = 120
 
 
-def speak(batch: list[tuple[list[str], float]], voice: str) -> Iterator[Speech | None]:
-    """(words, stretch) of each utterance -> its speech, None where festival made other words of it."""
+Manner = tuple[float, tuple[float, float] | None]
+"""Stretch, and mean and spread of the pitch in Hz if not the voice's own; the diphone voices alone follow them."""
+
+
+def speak(batch: list[tuple[list[str], Manner]], voice: str) -> Iterator[Speech | None]:
+    """The words and manner of each utterance -> its speech, None where festival made other words of it."""
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder, "run.scm")
         script.write_text(
@@ -30,14 +34,19 @@ def speak(batch: list[tuple[list[str], float]], voice: str) -> Iterator[Speech |
             yield _read(Path(folder, f"{i}.wav"), Path(folder, f"{i}.words"), len(words))
 
 
-def _commands(folder: str, i: int, utterance: tuple[list[str], float]) -> str:
-    words, stretch = utterance
-    return (
+def _commands(folder: str, i: int, utterance: tuple[list[str], Manner]) -> str:
+    words, (stretch, pitch) = utterance
+    return (_pitch(*pitch) if pitch else "") + (
         f"(Parameter.set 'Duration_Stretch {stretch})\n"
         f'(set! u (SynthText "{" ".join(words)}"))\n'
         f'(utt.save.wave u "{folder}/{i}.wav" \'riff)\n'
         f'(utt.save.words u "{folder}/{i}.words")\n'
     )
+
+
+def _pitch(mean_hz: float, spread_hz: float) -> str:
+    target = f"(target_f0_mean {mean_hz}) (target_f0_std {spread_hz})"
+    return f"(set! int_lr_params '({target} (model_f0_mean 170) (model_f0_std 34)))\n"
 
 
 def _read(wave: Path, labels: Path, count: int) -> Speech | None:

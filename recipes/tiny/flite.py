@@ -52,12 +52,16 @@ class Flite:
         return self._voices[name]
 
     def speak(
-        self, words: list[str], voice: str, stretch=1.0, pitch_hz: float | None = None
+        self, words: list[str], voice: str, stretch=1.0, pitch_hz: float | None = None, pitch_shift=1.0
     ) -> Speech | None:
-        """Words in lower case -> speech; None where flite made other words of them."""
+        """Words in lower case -> speech; None where flite made other words of them.
+
+        kal16 takes `pitch_hz`; `pitch_shift`, which leaves the vocal tract as it is, is for the other voices.
+        """
         lib, handle = self._lib, self._voice(voice)
         features = C.cast(handle, C.POINTER(C.c_void_p))[1]
         lib.feat_set_float(C.c_void_p(features), b"duration_stretch", C.c_float(stretch))
+        lib.feat_set_float(C.c_void_p(features), b"f0_shift", C.c_float(pitch_shift))
         if pitch_hz:
             lib.feat_set_float(C.c_void_p(features), b"int_f0_target_mean", C.c_float(pitch_hz))
         utterance = C.c_void_p(lib.flite_synth_text(" ".join(words).encode(), C.c_void_p(handle)))

@@ -41,8 +41,9 @@ RARE_TEXTS = ("novels_gutenberg", "speeches_us_presidents", "web_ewt", "assistan
 EVERY = {"librispeech": 3, "kathleen": 3, "speechocean762": 6}
 """Of these recordings only every n-th is aligned the first time, which takes the longest."""
 
-BEFORE_LOSS = tuple(kind for kind in augment.FULL if kind not in ("clip", "loss"))
-"""Clipping and lost packets came last."""
+BEFORE_SPEED = tuple(kind for kind in augment.FULL if kind != "speed")
+BEFORE_LOSS = tuple(kind for kind in BEFORE_SPEED if kind not in ("clip", "loss"))
+"""Clipping and lost packets came late, another tempo last."""
 CALLS = "human:an4,fsdd,speech_commands"
 READING = "human:librispeech,kathleen,speechocean762,commonvoice,dctts_reader"
 MIXED = {(6, 6): 0.75, (3, 12): 0.25}
@@ -102,6 +103,7 @@ PHASES = [
         start="wide",
         decay=1.0,
         delays={(6, 6): 0.52, (3, 3): 0.12, (12, 12): 0.12, (3, 12): 0.24},
+        augment=BEFORE_SPEED,
         muon_lr=0.016,
         adam_lr=1.6e-3,
     ),

@@ -15,6 +15,7 @@ HELD_OUT = {"flite-rms", "festival-ked", "en-us+f5", "en+m8"}
 ENGINES = {"espeak": 5.0, "flite": 4.0, "festival": 0.7}
 FOREIGN = "foreign"
 """The domain of speech of which nothing is to be written; espeak-ng alone has voices for it."""
+STRETCH = (0.75, 1.35)
 MAX_SECONDS = 20
 PART_HOURS = 0.25
 Utterance = tuple[str, str]
@@ -39,8 +40,8 @@ class Cast:
         spoken = [[speakable(w) for w in text.split()] for _, text in batch]
         if engine == "festival":
             voice = self.r.choice(self.festival_voices)
-            timed = [(words, self.r.uniform(0.75, 1.35)) for words in spoken]
-            yield from ((voice, speech) for speech in festival.speak(timed, voice))
+            manners = [(words, self._festival_manner()) for words in spoken]
+            yield from ((voice, speech) for speech in festival.speak(manners, voice))
         else:
             one = {"espeak": self._espeak, "flite": self._flite}[engine]
             yield from (one(words) for words in spoken)
@@ -68,9 +69,16 @@ class Cast:
 
     def _flite(self, words: list[str]) -> tuple[str, Speech | None]:
         voice = self.r.choice(self.flite_voices)
-        stretch = self.r.uniform(0.75, 1.35)
+        stretch = self.r.uniform(*STRETCH)
+        shift = 1.0 if self.held_out else self.r.uniform(0.7, 1.4)
         pitch_hz = self.r.uniform(80, 160) if voice == "kal16" else None
-        return f"flite-{voice}", self.flite.speak(words, voice, stretch, pitch_hz)
+        return f"flite-{voice}", self.flite.speak(words, voice, stretch, pitch_hz, shift)
+
+    def _festival_manner(self) -> festival.Manner:
+        stretch = self.r.uniform(*STRETCH)
+        if self.held_out:
+            return stretch, None
+        return stretch, (self.r.uniform(80, 170), self.r.uniform(8, 30))
 
 
 def cmu_speakable(word: str) -> str:
