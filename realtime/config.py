@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from realtime.errors import ConfigError
-from realtime.events import DELAYS_MS, GateOptions, SessionOptions
+from realtime.events import DELAYS_MS, HANGOVERS_MS, PRE_ROLLS_MS, GateOptions, SessionOptions
 
 BUNDLED_MODEL = str(Path(__file__).parent / "assets" / "tiny")
 ENV_PREFIX = "VOXWIRE_"
@@ -395,9 +395,9 @@ SETTINGS = (
     Setting("session", "max_utterance_ms", integer(1000, 600_000), 30_000, "a final is cut at this length"),
     Setting("session", "vad", switch(), True, "feed the model speech only"),
     Setting("session", "vad_aggressiveness", integer(0, 3), 2, "3 takes the least for speech"),
-    Setting("session", "vad_pre_roll_ms", integer(0, 2000), 300, "audio kept from before an onset"),
+    Setting("session", "vad_pre_roll_ms", integer(*PRE_ROLLS_MS), 300, "audio kept from before an onset"),
     Setting("session", "vad_onset_ms", integer(10, 1000), 60, "voiced time that opens the gate"),
-    Setting("session", "vad_hangover_ms", integer(100, 5000), 500, "unvoiced time that closes it"),
+    Setting("session", "vad_hangover_ms", integer(*HANGOVERS_MS), 500, "unvoiced time that closes it"),
     Setting("limits", "max_connections", integer(1, 1_000_000), 1000, "open sockets, speaking or silent"),
     Setting("limits", "max_message_bytes", integer(1024, 1 << 30), 1 << 20, "one WebSocket message"),
     Setting(

@@ -124,3 +124,7 @@ class CheckpointError(VoxwireError):
     """A missing, truncated or foreign checkpoint: names the file and, where there is one, the tensor."""
 
     code = "bad_checkpoint"
+
+
+SHARED_ERRORS = (VoxwireError, *VoxwireError.__subclasses__())
+"""Every error of this module: those that a session may tell, and whose codes and numbers all dialects know."""

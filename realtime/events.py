@@ -12,6 +12,10 @@ SAMPLE_BYTES = {"pcm_s16le": 2, "pcm_s32le": 4, "pcm_f16le": 2, "pcm_f32le": 4, 
 ENCODINGS = tuple(SAMPLE_BYTES)
 FRAME_MS = 80
 DELAYS_MS = (*range(80, 1201, 80), 2400)
+# The least and the most that a stream may ask for.
+SAMPLE_RATES_HZ = (8000, 48_000)
+PRE_ROLLS_MS = (0, 2000)
+HANGOVERS_MS = (100, 5000)
 
 # ---------------------------------------------------------------- options of one conversation
 

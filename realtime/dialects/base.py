@@ -31,10 +31,6 @@ class Handshake:
         """The last value of a query parameter."""
         return dict(self.query).get(name, default)
 
-    def every(self, name: str) -> list[str]:
-        """All values of a query parameter."""
-        return [value for key, value in self.query if key == name]
-
 
 @dataclass(frozen=True, slots=True)
 class Reply:
@@ -141,6 +137,22 @@ class Dialect:
         """The connection is over, however it ended: give back what is held."""
 
 
+# What Voxtral Realtime hears, as vendors write it: by code, and in words.
+LANGUAGES = {
+    "ar": "arabic",
+    "de": "german",
+    "en": "english",
+    "es": "spanish",
+    "fr": "french",
+    "hi": "hindi",
+    "it": "italian",
+    "ja": "japanese",
+    "ko": "korean",
+    "nl": "dutch",
+    "pt": "portuguese",
+    "ru": "russian",
+    "zh": "chinese",
+}
 # What reading a client's JSON raises: not JSON, not of the type that is wanted, or nested too deeply.
 UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError)
 
@@ -161,6 +173,11 @@ def shown(value: Any) -> str:
     except RecursionError:
         text = f"a {type(value).__name__} that is nested too deeply"
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def within(value: int, low: int, high: int) -> int:
+    """`value`, or the bound that it passes."""
+    return min(max(value, low), high)
 
 
 def seconds(ms: int) -> float:

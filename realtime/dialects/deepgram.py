@@ -21,6 +21,7 @@ from realtime.dialects.base import (
     seconds,
     shown,
     to_json,
+    within,
 )
 from realtime.dialects.deepgram_common import (
     PACKED,
@@ -37,6 +38,7 @@ from realtime.dialects.deepgram_common import (
 )
 from realtime.errors import BadMessage
 from realtime.events import (
+    HANGOVERS_MS,
     Done,
     Error,
     Event,
@@ -51,7 +53,6 @@ from realtime.events import (
     Word,
 )
 
-HANGOVERS_MS = (100, 5000)  # the least silence that the gate can tell, and the most
 LONGEST_MS = 600_000
 ECHOED_CHARACTERS = 500  # of a message that could not be read
 
@@ -97,7 +98,7 @@ class DeepgramDialect(LiveDialect):
         wanted_ms = default_ms if silence_ms is None else silence_ms
         if self._utterance_end_ms is not None:
             wanted_ms = min(wanted_ms, self._utterance_end_ms)
-        return min(max(wanted_ms, HANGOVERS_MS[0]), HANGOVERS_MS[1])
+        return within(wanted_ms, *HANGOVERS_MS)
 
     # ------------------------------------------------------------ client → session
 

@@ -14,6 +14,7 @@ from realtime.dialects.base import UNREADABLE, Dialect, Frame, Handshake, Reques
 from realtime.errors import BadMessage, BadOption, VoxwireError
 from realtime.events import (
     SAMPLE_BYTES,
+    SAMPLE_RATES_HZ,
     Audio,
     End,
     Final,
@@ -26,7 +27,6 @@ from realtime.events import (
 PLAIN = {"linear16": "pcm_s16le", "linear32": "pcm_f32le", "mulaw": "mulaw", "alaw": "alaw"}
 PACKED = ("opus", "ogg-opus", "flac", "speex", "amr-nb", "amr-wb", "g729")
 UNPACKED_HZ = 16_000  # of all that was packed
-RATES_HZ = (8_000, 48_000)
 IDLE_TIMEOUT_S = 10.0
 PIECE_BYTES = 8192  # of audio at once: `heard_ms` must not be far ahead of what the session has told
 
@@ -306,7 +306,7 @@ def _encoding(query: Query, encodings: Sequence[str]) -> str:
 
 def _rate_hz(query: Query, encoding: str) -> int:
     """Needed where the bytes do not tell it."""
-    rate_hz = query.whole("sample_rate", *RATES_HZ) if encoding else None
+    rate_hz = query.whole("sample_rate", *SAMPLE_RATES_HZ) if encoding else None
     if rate_hz is None and encoding in (*PLAIN, "speex"):
         raise BadOption(f"sample_rate is needed with encoding={encoding}.")
-    return rate_hz or RATES_HZ[1]
+    return rate_hz or SAMPLE_RATES_HZ[1]

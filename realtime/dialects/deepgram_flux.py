@@ -29,6 +29,7 @@ from realtime.dialects.deepgram_common import (
 )
 from realtime.errors import BadMessage, BadOption
 from realtime.events import (
+    HANGOVERS_MS,
     Error,
     Event,
     Final,
@@ -42,7 +43,6 @@ from realtime.events import (
 )
 
 ENCODINGS = (*PLAIN, "opus", "ogg-opus")
-HANGOVERS_MS = (100, 5000)  # the least silence that the gate can tell, and the most
 EAGER_RANGE = (0.3, 0.9)
 EOT_RANGE = (0.5, 1.0)
 TIMEOUT_RANGE_MS = (500, 60_000)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from realtime.dialects.base import Dialect, Frame, Handshake, Request, is_empty, to_json
+from realtime.dialects.base import Dialect, Frame, Handshake, Request, seconds, to_json
 from realtime.dialects.native import NativeDialect
 from realtime.events import Audio, Error, Event, Final, KeepAlive, Partial, SessionOptions
 
@@ -29,9 +29,9 @@ class FreeswitchDialect(Dialect):
     def encode(self, event: Event) -> list[Frame]:
         match event:
             case Partial():
-                fields = {"is_final": False, "text": event.text, "start": event.start_ms / 1000}
+                fields = {"is_final": False, "text": event.text, "start": seconds(event.start_ms)}
                 return [_message("transcription", fields | {"channel": event.channel})]
-            case Final() if not is_empty(event) and event.words:
+            case Final() if event.words:
                 return [_message("transcription", _final(event))]
             case Error():
                 return [_message("error", {"code": event.code, "message": event.message})]
@@ -42,13 +42,13 @@ def _final(event: Final) -> dict[str, Any]:
     words = [
         {
             "text": word.text,
-            "start": word.start_ms / 1000,
-            "end": word.end_ms / 1000,
+            "start": seconds(word.start_ms),
+            "end": seconds(word.end_ms),
             "confidence": word.confidence,
         }
         for word in event.words
     ]
-    times = {"start": event.start_ms / 1000, "end": event.end_ms / 1000}
+    times = {"start": seconds(event.start_ms), "end": seconds(event.end_ms)}
     return {"is_final": True, "text": event.text, **times, "channel": event.channel, "words": words}
 
 

@@ -20,15 +20,23 @@ from realtime.dialects.base import (
     Frame,
     Handshake,
     Request,
-    is_empty,
     mean_confidence,
     to_json,
 )
 from realtime.errors import BadMessage, BadOption, OutOfOrder
-from realtime.events import Audio, Configure, End, Error, Event, Final, Partial, SessionOptions
+from realtime.events import (
+    SAMPLE_RATES_HZ,
+    Audio,
+    Configure,
+    End,
+    Error,
+    Event,
+    Final,
+    Partial,
+    SessionOptions,
+)
 
 CHANNEL = 1  # jambonz sends one
-RATES_HZ = range(8000, 48_001)
 
 
 class Message(msgspec.Struct, rename="camel"):
@@ -71,7 +79,7 @@ class JambonzDialect(Dialect):
         match event:
             case Partial():
                 return [self._transcription(False, {"transcript": event.text})]
-            case Final() if not is_empty(event) and event.words:
+            case Final() if event.words:
                 alternative = {"transcript": event.text, "confidence": mean_confidence(event.words)}
                 return [self._transcription(True, alternative)]
             case Error():
@@ -81,7 +89,9 @@ class JambonzDialect(Dialect):
     def _start(self, start: Message) -> list[Request]:
         if self._started:
             raise OutOfOrder("The stream has started already.")
-        if (start.format, start.encoding) != ("raw", "LINEAR16") or start.sample_rate_hz not in RATES_HZ:
+        low_hz, high_hz = SAMPLE_RATES_HZ
+        is_raw = (start.format, start.encoding) == ("raw", "LINEAR16")
+        if not is_raw or not low_hz <= start.sample_rate_hz <= high_hz:
             raise BadOption("The audio must be raw LINEAR16 at 8000 to 48000 Hz.")
         self._started = True
         self._language = start.language

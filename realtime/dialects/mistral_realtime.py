@@ -13,12 +13,24 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from realtime.dialects.base import UNREADABLE, Dialect, Frame, Handshake, Note, audio_tokens, to_json
+from realtime.dialects.base import (
+    UNREADABLE,
+    Dialect,
+    Frame,
+    Handshake,
+    Note,
+    audio_tokens,
+    seconds,
+    to_json,
+    within,
+)
 from realtime.dialects.running_text import RunningText
-from realtime.errors import BadMessage, BadOption, LimitReached, OutOfOrder, VoxwireError
+from realtime.errors import SHARED_ERRORS, BadMessage, BadOption, LimitReached, OutOfOrder, VoxwireError
 from realtime.events import (
     DELAYS_MS,
+    HANGOVERS_MS,
     SAMPLE_BYTES,
+    SAMPLE_RATES_HZ,
     Audio,
     Command,
     Configure,
@@ -44,7 +56,6 @@ ENCODINGS = {  # the vendor's name: ours
     "pcm_alaw": "alaw",
 }
 DEFAULT_ENCODING, DEFAULT_RATE_HZ = "pcm_s16le", 16000
-HANGOVER_MS = (100, 5000)  # what a gate can be told
 LARGEST_AUDIO_BYTES = 262_144  # of one message, as the vendor promises
 MAX_TTL_S = 7200  # of a short-lived key
 MAX_SEGMENTS = 300  # in a sum: all of them have been told before
@@ -55,7 +66,7 @@ class NoAudio(LimitReached):
 
 
 # The vendor numbers its errors and has told of one; the others are HTTP's.
-NUMBERS = {cls.code: cls.http_status for cls in (VoxwireError, *VoxwireError.__subclasses__())}
+NUMBERS = {cls.code: cls.http_status for cls in SHARED_ERRORS}
 NUMBERS[NoAudio.code] = 3804
 
 # ---------------------------------------------------------------- what a client sends
@@ -63,7 +74,7 @@ NUMBERS[NoAudio.code] = 3804
 
 class AudioFormat(msgspec.Struct):
     encoding: str | UnsetType = UNSET
-    sample_rate: Annotated[int, Meta(ge=8000, le=48_000)] | UnsetType = UNSET
+    sample_rate: Annotated[int, Meta(ge=SAMPLE_RATES_HZ[0], le=SAMPLE_RATES_HZ[1])] | UnsetType = UNSET
 
 
 class TurnDetection(msgspec.Struct):
@@ -173,8 +184,7 @@ class Settings:
     def _with_turns(self, turns: TurnDetection | None, defaults: SessionOptions) -> Settings:
         gate = defaults.gate
         if turns is not None:
-            low_ms, high_ms = HANGOVER_MS
-            hangover_ms = min(max(turns.min_silence_ms, low_ms), high_ms)
+            hangover_ms = within(turns.min_silence_ms, *HANGOVERS_MS)
             turns = msgspec.structs.replace(turns, min_silence_ms=hangover_ms)
             gate = replace(gate, enabled=True, hangover_ms=hangover_ms)
         return replace(self, turns=turns, options=replace(self.options, gate=gate))
@@ -260,7 +270,7 @@ class MistralRealtimeDialect(Dialect):
                 messages = self._turn_started(at_ms)
             case SpeechStopped(at_ms) if self._settings.turns:
                 self._late_turns.append(
-                    {"type": "turn.end", "time_s": at_ms / 1000, "end_reason": "threshold"}
+                    {"type": "turn.end", "time_s": seconds(at_ms), "end_reason": "threshold"}
                 )
                 messages = []
             case Error(code, text):
@@ -335,7 +345,7 @@ class MistralRealtimeDialect(Dialect):
     def _final(self, final: Final) -> list[dict[str, Any]]:
         messages = self._delta(self._text.close(final.text))
         if final.text:
-            segment = {"text": final.text, "start": final.start_ms / 1000, "end": final.end_ms / 1000}
+            segment = {"text": final.text, "start": seconds(final.start_ms), "end": seconds(final.end_ms)}
             self._segments.append({"type": "transcription_segment", **segment})
             messages.append({"type": "transcription.segment", **segment})
         if final.reason != "length":
@@ -345,7 +355,7 @@ class MistralRealtimeDialect(Dialect):
         return messages
 
     def _turn_started(self, at_ms: int) -> list[dict[str, Any]]:
-        start = {"type": "turn.start", "time_s": at_ms / 1000}
+        start = {"type": "turn.start", "time_s": seconds(at_ms)}
         if not self._late_turns:
             return [start]
         self._late_turns.append(start)

@@ -14,6 +14,9 @@ from realtime.errors import BadMessage, BadOption
 from realtime.events import (
     DELAYS_MS,
     ENCODINGS,
+    HANGOVERS_MS,
+    PRE_ROLLS_MS,
+    SAMPLE_RATES_HZ,
     Audio,
     Command,
     Configure,
@@ -74,16 +77,16 @@ class OneOf:
 
 OPTIONS: dict[str, Range | OneOf] = {
     "encoding": OneOf(ENCODINGS),
-    "sample_rate": Range(8000, 48_000),
+    "sample_rate": Range(*SAMPLE_RATES_HZ),
     "channels": Range(1, 2),
     "delay_ms": OneOf(DELAYS_MS),
     "interim": OneOf((True, False)),
     "max_utterance_ms": Range(1000, 600_000),
     "vad": OneOf(("on", "off")),
     "vad_aggressiveness": Range(0, 3),
-    "pre_roll_ms": Range(0, 2000),
+    "pre_roll_ms": Range(*PRE_ROLLS_MS),
     "onset_ms": Range(10, 1000),
-    "hangover_ms": Range(100, 5000),
+    "hangover_ms": Range(*HANGOVERS_MS),
 }
 
 

@@ -14,12 +14,12 @@ from typing import Any
 
 from realtime.dialects.base import shown
 from realtime.errors import BadOption
-from realtime.events import GateOptions, SessionOptions
+from realtime.events import SAMPLE_RATES_HZ, GateOptions, SessionOptions
 
 LOGPROBS = "item.input_audio_transcription.logprobs"
 DELAYS_MS = {"minimal": 80, "low": 240, "medium": 480, "high": 960, "xhigh": 2400}
 # Nobody here knows whether a sentence is complete: eagerness is how long a pause ends a turn.
-HANGOVERS_MS = {"low": 2000, "medium": 1000, "high": 500, "auto": 1000}
+EAGER_HANGOVERS_MS = {"low": 2000, "medium": 1000, "high": 500, "auto": 1000}
 PCM_RATE_HZ, G711_RATE_HZ = 24_000, 8_000
 BETA_FORMATS = {"pcm16": "audio/pcm", "g711_ulaw": "audio/pcmu", "g711_alaw": "audio/pcma"}
 ENCODINGS = {"audio/pcm": "pcm_s16le", "audio/pcmu": "mulaw", "audio/pcma": "alaw"}
@@ -51,7 +51,7 @@ class TurnDetection:
 
     def gate(self, defaults: GateOptions) -> GateOptions:
         if self.type == "semantic_vad":
-            return replace(_vad(defaults, TurnDetection()), hangover_ms=HANGOVERS_MS[self.eagerness])
+            return replace(_vad(defaults, TurnDetection()), hangover_ms=EAGER_HANGOVERS_MS[self.eagerness])
         return _vad(defaults, self)
 
     def told(self) -> dict[str, Any]:
@@ -192,7 +192,7 @@ def _read_format(config: SessionConfig, value: Any, path: str) -> dict[str, Any]
     fields = an_object(value, path)
     kind = one_of(fields.get("type", config.format), ENCODINGS, f"{path}.type")
     rate = fields.get("rate")
-    rate_hz = PCM_RATE_HZ if rate is None else whole(rate, 8000, 48_000, f"{path}.rate")
+    rate_hz = PCM_RATE_HZ if rate is None else whole(rate, *SAMPLE_RATES_HZ, f"{path}.rate")
     return _format(kind, rate_hz)
 
 
@@ -238,7 +238,7 @@ def _read_turn_detection(config: SessionConfig, value: Any, path: str) -> dict[s
         "prefix_padding_ms": lambda value, path: whole(value, 0, LONGEST_PADDING_MS, path),
         "silence_duration_ms": lambda value, path: whole(value, 0, LONGEST_SILENCE_MS, path),
         "idle_timeout_ms": lambda value, path: whole(value, 0, 10**9, path),
-        "eagerness": lambda value, path: one_of(value, HANGOVERS_MS, path),
+        "eagerness": lambda value, path: one_of(value, EAGER_HANGOVERS_MS, path),
     }
     given = {
         name: check(fields[name], f"{path}.{name}")

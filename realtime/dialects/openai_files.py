@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from realtime.dialects.base import UNREADABLE, seconds, shown, to_json
+from realtime.dialects.base import LANGUAGES, UNREADABLE, seconds, shown, to_json, within
 from realtime.dialects.files import (
     PLAIN,
     Answer,
@@ -24,31 +24,13 @@ from realtime.dialects.files import (
     server_sent,
 )
 from realtime.errors import BadAudio, MessageTooLarge, Unauthorized, VoxwireError
-from realtime.events import Event, Final, Partial, Piece, SessionOptions, Word
+from realtime.events import HANGOVERS_MS, PRE_ROLLS_MS, Event, Final, Partial, Piece, SessionOptions, Word
 from realtime.text import subtitles
 
 FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
 GRANULARITIES = ("word", "segment")
 STRATEGY_KEYS = ("type", "threshold", "prefix_padding_ms", "silence_duration_ms")
 LONGEST_MS = 600_000  # of a pause that a client may ask for
-# What our gate can do; what is asked for beyond is brought within.
-PRE_ROLL_MS, HANGOVER_MS = (0, 2000), (100, 5000)
-# The languages of Voxtral Realtime, as verbose_json spells them.
-LANGUAGES = {
-    "ar": "arabic",
-    "de": "german",
-    "en": "english",
-    "es": "spanish",
-    "fr": "french",
-    "hi": "hindi",
-    "it": "italian",
-    "ja": "japanese",
-    "ko": "korean",
-    "nl": "dutch",
-    "pt": "portuguese",
-    "ru": "russian",
-    "zh": "chinese",
-}
 
 
 class OpenAIFiles(FileDialect):
@@ -77,8 +59,8 @@ class OpenAIFiles(FileDialect):
         hangover_ms = self._strategy.get("silence_duration_ms", defaults.gate.hangover_ms)
         gate = replace(
             defaults.gate,
-            pre_roll_ms=_within(round(pre_roll_ms), *PRE_ROLL_MS),
-            hangover_ms=_within(round(hangover_ms), *HANGOVER_MS),
+            pre_roll_ms=within(round(pre_roll_ms), *PRE_ROLLS_MS),
+            hangover_ms=within(round(hangover_ms), *HANGOVERS_MS),
         )
         return super().options(replace(defaults, gate=gate if self._strategy else defaults.gate))
 
@@ -210,10 +192,6 @@ def _strategy(fields: Fields) -> dict[str, float]:
         for key, high in most.items()
         if given.get(key) is not None
     }
-
-
-def _within(value: int, low: int, high: int) -> int:
-    return min(max(value, low), high)
 
 
 def _word(word: Word) -> dict[str, Any]:

@@ -16,9 +16,20 @@ from typing import Annotated, Any
 
 import msgspec
 
-from realtime.dialects.base import UNREADABLE, Dialect, Frame, Handshake, Reply, Request, is_empty, to_json
+from realtime.dialects.base import (
+    UNREADABLE,
+    Dialect,
+    Frame,
+    Handshake,
+    Reply,
+    Request,
+    is_empty,
+    seconds,
+    to_json,
+)
 from realtime.errors import BadMessage, BadOption, LimitReached
 from realtime.events import (
+    SAMPLE_RATES_HZ,
     Audio,
     Configure,
     Done,
@@ -45,7 +56,7 @@ class BadText(BadMessage):
 class Config(msgspec.Struct):
     """What a client may ask for; the rest, such as `phrase_list` and `model`, is ignored."""
 
-    sample_rate: Annotated[float, msgspec.Meta(ge=8000, le=48_000)] | None = None
+    sample_rate: Annotated[float, msgspec.Meta(ge=SAMPLE_RATES_HZ[0], le=SAMPLE_RATES_HZ[1])] | None = None
     words: bool | int | None = None
     max_alternatives: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
@@ -167,7 +178,7 @@ def _alternative(text: str, words: list[Word], with_words: bool) -> dict[str, An
 
 
 def _word(word: Word) -> dict[str, Any]:
-    return {"end": word.end_ms / 1000, "start": word.start_ms / 1000, "word": word.text}
+    return {"end": seconds(word.end_ms), "start": seconds(word.start_ms), "word": word.text}
 
 
 def _object(text: str) -> dict[str, Any]:

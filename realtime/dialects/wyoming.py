@@ -15,10 +15,21 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from realtime.dialects.base import UNREADABLE, Dialect, Frame, Handshake, Reply, Request, is_empty, to_json
+from realtime.dialects.base import (
+    LANGUAGES,
+    UNREADABLE,
+    Dialect,
+    Frame,
+    Handshake,
+    Reply,
+    Request,
+    is_empty,
+    to_json,
+)
 from realtime.dialects.running_text import RunningText
 from realtime.errors import BadMessage, BadOption
 from realtime.events import (
+    SAMPLE_RATES_HZ,
     Audio,
     Done,
     End,
@@ -35,7 +46,6 @@ from realtime.events import (
 LARGEST_HEADER_BYTES = 1 << 16  # what the protocol's own package reads
 LARGEST_DATA_BYTES = 1 << 20
 BUNDLED_MODEL = "voxwire-tiny"
-VOXTRAL_LANGUAGES = ("ar", "de", "en", "es", "fr", "hi", "it", "ja", "ko", "nl", "pt", "ru", "zh")
 
 
 class BadEvent(BadMessage):
@@ -129,7 +139,7 @@ def _data(text: bytes) -> dict[str, Any]:
 
 
 class Format(msgspec.Struct, frozen=True):
-    rate: Annotated[int, msgspec.Meta(ge=8000, le=48_000)]
+    rate: Annotated[int, msgspec.Meta(ge=SAMPLE_RATES_HZ[0], le=SAMPLE_RATES_HZ[1])]
     width: Literal[1, 2, 4]  # bytes of a sample
     channels: Literal[1, 2]
 
@@ -291,7 +301,7 @@ def _frame(kind: str, data: dict[str, Any] | None = None) -> str:
 def _info(model: str) -> dict[str, Any]:
     """One program with one model. A model of the hub is its owner's, any other the operator's."""
     owner, is_of_hub, _ = model.rpartition("/")
-    languages = ("en",) if model == BUNDLED_MODEL else VOXTRAL_LANGUAGES
+    languages = ("en",) if model == BUNDLED_MODEL else tuple(LANGUAGES)
     maker = {"name": owner or "voxwire", "url": f"https://huggingface.co/{model}" if is_of_hub else ""}
     program = {
         **_artifact("voxwire", "Live captions from Voxtral Realtime models", {"name": "voxwire", "url": ""}),

@@ -21,6 +21,7 @@ from realtime.dialects.realtime_path import RealtimePathDialect
 from realtime.dialects.vosk import VoskDialect
 from realtime.dialects.wyoming import WyomingDialect
 from realtime.errors import ConfigError, EngineFailed, ShuttingDown, VoxwireError
+from realtime.events import SessionOptions
 from realtime.server import auth, calls, deepgram, http, mistral_keys, openai_keys
 from realtime.server.admission import Admission
 from realtime.server.connection import FAREWELL_TIMEOUT_S, Ending
@@ -31,7 +32,7 @@ from realtime.server.metrics import Metrics
 from realtime.server.tcp import TcpEndpoint, TcpPort, check_keys, ports
 from realtime.server.webhook import Webhook
 from realtime.server.websocket import StreamEndpoint
-from realtime.session import SessionLimits
+from realtime.session import Session, SessionLimits
 
 log = logging.getLogger("voxwire.server")
 
@@ -72,6 +73,17 @@ class Service:
         self._all_left = asyncio.Event()
         self._all_left.set()
         self._connect_metrics()
+
+    def new_session(self, options: SessionOptions, session_id: str) -> Session:
+        """A conversation with the model that is served, within the operator's limits."""
+        return Session(
+            options,
+            self.engine.tekken,
+            session_id=session_id,
+            model=self.engine.model_name,
+            limits=self.session_limits,
+            calibration=self.engine.calibration,
+        )
 
     def check_open(self) -> None:
         """Raise what a newcomer must be told."""

@@ -96,9 +96,7 @@ class CallsEndpoint:
             self._followers -= 1
 
     def _refusal(self, error: VoxwireError) -> web.Response:
-        self._service.metrics.refusals.labels(error.code).inc()
-        body = self._native.refusal(error)
-        return web.json_response(body, status=error.http_status, headers=door.refusal_headers(error))
+        return door.refuse(self._service, error, self._native.refusal(error))
 
     # ------------------------------------------------------------ three forms
 

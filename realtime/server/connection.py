@@ -33,6 +33,7 @@ from realtime.dialects.base import (
     Request,
 )
 from realtime.errors import (
+    SHARED_ERRORS,
     AtCapacity,
     InternalError,
     LimitReached,
@@ -70,7 +71,7 @@ PORTION_BYTES = 64 * 1024  # of audio handled at once: a few milliseconds of the
 MESSAGE_BYTES = 2 * 1024  # as much work as the smallest message
 NEVER_S = float("inf")  # when a frame of silence is due: nobody waits for it
 LIVE_S = 2.0  # a source that is ahead of real time by no more is live
-CLOSE_CODES = {cls.code: cls.close_code for cls in (VoxwireError, *VoxwireError.__subclasses__())}
+CLOSE_CODES = {cls.code: cls.close_code for cls in SHARED_ERRORS}
 
 
 class Carrier(Protocol):

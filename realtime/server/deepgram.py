@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -11,6 +10,7 @@ from aiohttp import web
 from realtime.audio.containers import unpacker
 from realtime.dialects.deepgram import DeepgramDialect
 from realtime.dialects.deepgram_flux import FluxDialect
+from realtime.server.clock import utc_now
 from realtime.server.websocket import StreamEndpoint
 
 if TYPE_CHECKING:
@@ -23,8 +23,7 @@ def add_routes(app: web.Application, service: Service) -> None:
 
 
 def _nova() -> DeepgramDialect:
-    created = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return DeepgramDialect(unpacker, str(uuid4()), created)
+    return DeepgramDialect(unpacker, str(uuid4()), utc_now())
 
 
 def _flux() -> FluxDialect:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import hdrs, web
@@ -47,8 +48,16 @@ def offered_subprotocols(request: web.Request) -> list[str]:
     return [name.strip() for line in offered for name in line.split(",") if name.strip()]
 
 
+def refuse(
+    service: Service, error: VoxwireError, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
+) -> web.Response:
+    """The answer that refuses, counted. `body` and `headers` are the vendor's; what everybody says is added."""
+    service.metrics.refusals.labels(error.code).inc()
+    told = refusal_headers(error) | dict(headers or {})
+    return web.json_response(body, status=error.http_status, headers=told)
+
+
 def refusal_headers(error: VoxwireError) -> dict[str, str]:
-    """What every answer that refuses says besides its body, whosever shape that has."""
     headers = {hdrs.CACHE_CONTROL: "no-store"}
     if error.http_status == 503:
         retry_after_s = error.retry_after_s if isinstance(error, AtCapacity) else RETRY_AFTER_S

@@ -13,7 +13,6 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from itertools import count, islice
 from typing import Any
 
@@ -21,6 +20,7 @@ from realtime.dialects.base import to_json
 from realtime.dialects.native import NativeDialect
 from realtime.errors import ShuttingDown, SlowReader, VoxwireError
 from realtime.events import Error, Event, Final, Partial
+from realtime.server.clock import utc_now
 
 MAX_LOG_BYTES = 256 * 1024  # of one call; an hour of finals, more or less
 KEEP_S = 600.0  # how long a finished call stays readable
@@ -57,7 +57,7 @@ class Call:
     ):
         self.id = call_id
         self.details = dict(details)
-        self.started_at = _now()
+        self.started_at = utc_now()
         self.stopped_at: str | None = None
         self._observe = observe
         self._on_end = on_end
@@ -101,7 +101,7 @@ class Call:
 
     def end(self, reason: str) -> None:
         """Nothing more will come: `ended`, `disconnected` or the code of an error."""
-        self.stopped_at = _now()
+        self.stopped_at = utc_now()
         self._partials.clear()  # what became of no final
         self.publish(
             {"type": "call_stopped", "call": self.id, "stopped_at": self.stopped_at, "reason": reason}
@@ -251,7 +251,3 @@ def _candidates(name: str) -> Iterator[str]:
     yield name
     for number in count(2):
         yield f"{name}-{number}"
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

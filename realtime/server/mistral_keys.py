@@ -44,9 +44,7 @@ class ClientSessions:
             door.check(self._service, request)
             asked = ClientSessionRequest.parsed(await request.read())
         except VoxwireError as error:
-            self._service.metrics.refusals.labels(error.code).inc()
-            body, headers = MistralRealtimeDialect().refusal(error), door.refusal_headers(error)
-            return web.json_response(body, status=error.http_status, headers=headers)
+            return door.refuse(self._service, error, MistralRealtimeDialect().refusal(error))
         key = self._service.keyring.mint(PREFIX, asked.ttl_seconds or TTL_S, ClientSession(asked.model))
         expires_at = datetime.fromtimestamp(int(key.expires_at_s), UTC).isoformat()
         body = {

@@ -48,9 +48,7 @@ class ClientSecrets:
             door.check(self._service, request)
             body = mint(_json(await request.read()))
         except VoxwireError as error:
-            self._service.metrics.refusals.labels(error.code).inc()
-            headers = door.refusal_headers(error)
-            return web.json_response(refusal(error), status=error.http_status, headers=headers)
+            return door.refuse(self._service, error, refusal(error))
         return web.json_response(body, headers={hdrs.CACHE_CONTROL: "no-store"})
 
     def _mint(self, body: Any) -> dict[str, Any]:

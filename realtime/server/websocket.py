@@ -20,7 +20,6 @@ from realtime.server import auth, door
 from realtime.server.admission import Seats
 from realtime.server.connection import Carrier, Connection, Ending
 from realtime.server.socket import Socket
-from realtime.session import Session
 
 if TYPE_CHECKING:
     from realtime.server.app import Service
@@ -84,12 +83,10 @@ class StreamEndpoint:
         return socket
 
     def _refusal(self, error: VoxwireError, dialect: Dialect) -> web.Response:
-        self._service.metrics.refusals.labels(error.code).inc()
-        headers = door.refusal_headers(error)
-        if isinstance(error, UpgradeRequired):
-            headers[hdrs.UPGRADE] = "websocket"
-        headers.update(dialect.headers(error))
-        return web.json_response(dialect.refusal(error), status=error.http_status, headers=headers)
+        upgrade = {hdrs.UPGRADE: "websocket"} if isinstance(error, UpgradeRequired) else {}
+        return door.refuse(
+            self._service, error, dialect.refusal(error), {**upgrade, **dialect.headers(error)}
+        )
 
 
 async def serve(
@@ -106,14 +103,7 @@ async def serve(
     `authorized` is False while a key is still to come, within a message.
     """
     session_id = secrets.token_hex(8)
-    session = Session(
-        options,
-        service.engine.tekken,
-        session_id=session_id,
-        model=service.engine.model_name,
-        limits=service.session_limits,
-        calibration=service.engine.calibration,
-    )
+    session = service.new_session(options, session_id)
     connection = Connection(
         socket=socket,
         dialect=dialect,

@@ -13,7 +13,7 @@ from mistralai.extra.realtime.connection import parse_realtime_event
 from realtime.dialects import mistral_realtime
 from realtime.dialects.base import Handshake
 from realtime.dialects.mistral_realtime import ENCODINGS, MistralRealtimeDialect, nearest_delay_ms
-from realtime.errors import AtCapacity, BadMessage, BadOption, OutOfOrder, VoxwireError
+from realtime.errors import SHARED_ERRORS, AtCapacity, BadMessage, BadOption, OutOfOrder
 from realtime.events import (
     DELAYS_MS,
     Audio,
@@ -234,7 +234,7 @@ def test_gaps_and_warnings_have_no_words(dialect):
     )
 
 
-@pytest.mark.parametrize("error", [VoxwireError, *VoxwireError.__subclasses__()], ids=lambda cls: cls.code)
+@pytest.mark.parametrize("error", SHARED_ERRORS, ids=lambda cls: cls.code)
 def test_errors_have_numbers(dialect, error):
     [message] = told(dialect, Error(error.code, "A sentence.", error.fatal))
     assert message["error"] == {"message": "A sentence.", "code": error.http_status, "type": error.code}

@@ -25,7 +25,6 @@ from realtime.server.files.response import Response
 from realtime.server.files.run import FileRun, file_options, in_thread
 from realtime.server.files.upload import Receiver, Upload
 from realtime.server.media import Media, Raw, has_container
-from realtime.session import Session
 
 if TYPE_CHECKING:
     from realtime.server.app import Service
@@ -96,10 +95,10 @@ class Door:
             return self._refusal(call, InternalError(OUR_FAULT))
 
     def _refusal(self, call: Call, error: VoxwireError) -> web.Response:
-        self._service.metrics.refusals.labels(error.code).inc()
-        headers = door.refusal_headers(error) | call.vendor.headers(call.id, error)
-        body = call.vendor.refusal(error, call.id)
-        return web.json_response(body, status=error.http_status, headers=headers)
+        vendor = call.vendor
+        return door.refuse(
+            self._service, error, vendor.refusal(error, call.id), vendor.headers(call.id, error)
+        )
 
 
 class FileEndpoints:
@@ -221,17 +220,10 @@ class FileEndpoints:
 
     def _run(self, call: Call, dialect: FileDialect, media: Media, channels: int, seats: Seats) -> FileRun:
         service = self._service
-        session = Session(
-            file_options(dialect.options(service.default_options), channels),
-            service.engine.tekken,
-            session_id=call.id,
-            model=service.engine.model_name,
-            limits=service.session_limits,
-            calibration=service.engine.calibration,
-        )
+        options = file_options(dialect.options(service.default_options), channels)
         return FileRun(
             media=media,
-            session=session,
+            session=service.new_session(options, call.id),
             seats=seats,
             exchange=service.exchange,
             metrics=service.metrics,

@@ -13,9 +13,20 @@ from typing import TypeVar
 from realtime.audio.resample import SAMPLE_RATE_HZ
 from realtime.config import LimitsConfig
 from realtime.errors import AtCapacity, BadAudio, InternalError, VoxwireError
-from realtime.events import FRAME_MS, Audio, Done, End, Error, Event, Final, SessionOptions, Step
+from realtime.events import (
+    FRAME_MS,
+    SAMPLE_BYTES,
+    Audio,
+    Done,
+    End,
+    Error,
+    Event,
+    Final,
+    SessionOptions,
+    Step,
+)
 from realtime.server.admission import Seats
-from realtime.server.connection import SAMPLE_BYTES, Ending
+from realtime.server.connection import Ending
 from realtime.server.conversation import Conversation
 from realtime.server.exchange import Exchange
 from realtime.server.media import Media
