@@ -40,7 +40,7 @@ class Runner:
         if self.options.threads:
             torch.set_num_threads(self.options.threads)
         if self._traced:
-            self._traced.warm()
+            self._traced.warm(self.state)
 
     def reset(self, slot: int, delay_tokens: int) -> None:
         """Give a slot to a new stream: a copy of the template that has heard the left padding."""

@@ -20,6 +20,8 @@ _Key = tuple[int, bool, bool]
 # the first convolution, four in the encoder and one in the decoder.
 _CLASS_BOUNDS = (2, 4, 16)
 _CLASS_SIZES = (1, 2, 8, 20)
+_FEWEST_MASKED = 5
+"""Fewer rows are gathered wherever one of them is idle (runner._GATHER_BELOW)."""
 
 
 class TracedStep:
@@ -39,12 +41,23 @@ class TracedStep:
         with torch.no_grad(), torch.jit.optimized_execution(False):
             return graph(*inputs)
 
-    def warm(self) -> None:
-        """Record what ticks will need: scattered and contiguous slots of every class, and the masked prefix."""
-        for size_class in range(len(_CLASS_SIZES)):
-            for prefix in (False, True):
-                self._graph((size_class, prefix, False))
-        self._graph((len(_CLASS_SIZES) - 1, True, True))
+    def warm(self, state: StreamState) -> None:
+        """Record every graph that ticks will need and run it on as many rows as there may be.
+
+        A graph prepares itself when it first runs, and the tensors of the largest batch stay with the process: what
+        a server takes, it takes now. Spoils every slot: before any stream has one.
+        """
+        slots = state.slots
+        for smallest, beyond in zip((1, *_CLASS_BOUNDS), (*_CLASS_BOUNDS, slots + 1), strict=True):
+            count = min(beyond - 1, slots)
+            if count < smallest:
+                return
+            index = torch.arange(count)
+            frames = torch.zeros(count, self._model.args.frame_samples)
+            self(state, Rows(index), frames)
+            self(state, Rows(index, prefix=True), frames)
+            if count >= _FEWEST_MASKED:
+                self(state, Rows(index, torch.ones(count, dtype=torch.bool), prefix=True), frames)
 
     def _graph(self, key: _Key) -> Callable:
         if key not in self._graphs:

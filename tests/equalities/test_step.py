@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from realtime.engine.runner import Runner, RunnerOptions
+from realtime.engine.traced import TracedStep
 from realtime.model import weights
 from realtime.model.mel import LogMel
 from realtime.model.state import Rows
@@ -101,6 +102,23 @@ def test_recorded_graphs_change_no_bit(model, audio, penalty):
             frames = np.stack([audio[slot % 3][int(rng.integers(40))] for slot in slots])
             assert traced.step(slots, frames) == plain.step(slots, frames)
     assert all(torch.equal(a, b) for a, b in zip(plain.state.tensors(), traced.state.tensors(), strict=True))
+
+
+def test_a_warmed_runner_records_nothing_more_and_hears_the_same(model, audio, monkeypatch):
+    """Whatever slots a tick is for; recording would hold it up for a quarter of a second."""
+    plain, warmed = (Runner(model, PROMPT, slots=24, options=RunnerOptions(traced=t)) for t in (False, True))
+    warmed.start()
+    monkeypatch.setattr(TracedStep, "_record", lambda *_: pytest.fail("recorded during a tick"))
+    for slot in range(24):
+        plain.reset(slot, 6)
+        warmed.reset(slot, 6)
+    rng = np.random.default_rng(8)
+    for highest in (0, 1, 2, 3, 4, 6, 14, 15, 17, 23):
+        for missing in {0, highest // 6, highest // 2}:
+            others = rng.choice(highest, highest - missing, replace=False)
+            slots = [*sorted(map(int, others)), highest]
+            frames = np.stack([audio[slot % 3][int(rng.integers(40))] for slot in slots])
+            assert warmed.step(slots, frames) == plain.step(slots, frames)
 
 
 def test_reused_slot_equals_fresh_slot(model, audio):
