@@ -16,6 +16,7 @@ BENCHES = {
     "capacity": "how many streams paced in real time one server carries",
     "peer": "the same checkpoint in the streaming class of transformers, beside our engine",
     "wer": "word error rate by group, through a real server",
+    "talk": "whether a stream is heard as well after ten minutes as at its beginning",
     "confidence": "how far word confidences can be believed, and the calibration of a checkpoint",
     "ingress": "CPU that a message costs the event loop, without a model",
     "memory": "resident memory over hours of one stream and over thousands of sessions",

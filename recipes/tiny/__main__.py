@@ -10,6 +10,7 @@ import torch
 
 from recipes.tiny import (
     align,
+    conditions,
     corpus,
     demo,
     evaluate,
@@ -103,6 +104,10 @@ def nothing_stage(a: argparse.Namespace) -> None:
     print(nothing.make(a.speech, a.out, seed=a.seed), "clips in", a.out)
 
 
+def conditions_stage(a: argparse.Namespace) -> None:
+    print(conditions.make(a.speech, a.out, seed=a.seed), "clips in", a.out)
+
+
 def demo_stage(a: argparse.Namespace) -> None:
     demo.make(a.out, seed=a.seed)
 
@@ -124,6 +129,10 @@ STAGES = {
     "evaluate": (evaluate_stage, "word error rates of a checkpoint or an exported folder"),
     "heldout": (heldout_stage, "make the clips in voices that training never hears, with a manifest.jsonl"),
     "nothing": (nothing_stage, "make ten minutes of music, noises and foreign speech, with a manifest.jsonl"),
+    "conditions": (
+        conditions_stage,
+        "make people's recordings quiet, clipped, far, noisy, ..., with a manifest.jsonl",
+    ),
     "demo": (demo_stage, "make demo.wav and demo.json"),
     "all": (all_stage, "everything from synth to evaluate"),
 }
@@ -140,7 +149,9 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
         )
         p.add_argument("--text", type=Path, help="folder of .txt files, a sentence a line")
         p.add_argument(
-            "--seed", type=int, default=plan.SEED if name not in ("heldout", "nothing", "demo") else 0
+            "--seed",
+            type=int,
+            default=plan.SEED if name not in ("heldout", "nothing", "conditions", "demo") else 0,
         )
         p.add_argument("--workers", type=int, default=2, help="processes or threads")
         p.add_argument("--scale", type=float, default=1.0, help="share of the planned hours to synthesise")
@@ -151,7 +162,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
         p.add_argument("--transcripts", type=Path, help="write what was heard, a file per folder of clips")
     a = parser.parse_args(argv)
     for need, users in (
-        ("speech", ("human", "train", "nothing", "all")),
+        ("speech", ("human", "train", "nothing", "conditions", "all")),
         ("text", ("synth", "vocabulary", "all")),
     ):
         if a.stage in users and getattr(a, need) is None:
