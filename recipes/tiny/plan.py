@@ -29,11 +29,13 @@ WEAK_MIX = {
     "phrases": 6.0,
 }
 NATURAL = {"espeak": 3.5, "flite": 4.0, "festival": 0.9}
+MORE_NATURAL = {"espeak": 3.0, "flite": 5.5, "festival": 1.5}
 SPOKEN = (
     Spoken("domain", 10, texts.MIX, synth.ENGINES),
     Spoken("open", 5, {"open": 1.0}, synth.ENGINES),
     Spoken("weak", 6, WEAK_MIX, NATURAL),
     Spoken("more", 5, {"open": 1.0}, NATURAL),
+    Spoken("varied", 8, {**WEAK_MIX, "digits": 1.5, "numbers": 4.5}, MORE_NATURAL),
     Spoken(synth.FOREIGN, 1, {synth.FOREIGN: 1.0}, {"espeak": 1.0}),
 )
 RARE_TEXTS = ("novels_gutenberg", "speeches_us_presidents", "web_ewt", "assistant_snips")
@@ -104,6 +106,42 @@ PHASES = [
         decay=1.0,
         delays={(6, 6): 0.52, (3, 3): 0.12, (12, 12): 0.12, (3, 12): 0.24},
         augment=BEFORE_SPEED,
+        muon_lr=0.016,
+        adam_lr=1.6e-3,
+    ),
+    Phase(
+        "tempo",
+        {
+            "domain": 1.1,
+            "weak": 1.8,
+            "open": 0.35,
+            "more": 0.35,
+            "foreign": 0.15,
+            CALLS: 1.5,
+            READING: 0.5,
+        },
+        steps=1614,
+        start="last",
+        delays={(6, 6): 0.46, (3, 3): 0.11, (12, 12): 0.15, (3, 12): 0.28},
+        muon_lr=0.016,
+        adam_lr=1.6e-3,
+    ),
+    Phase(
+        "varied",
+        {
+            "domain": 0.8,
+            "weak": 1.2,
+            "varied": 1.4,
+            "open": 0.3,
+            "more": 0.3,
+            "foreign": 0.15,
+            CALLS: 1.6,
+            READING: 0.55,
+        },
+        steps=3820,
+        start="tempo",
+        decay=1.0,
+        delays={(6, 6): 0.48, (3, 3): 0.11, (12, 12): 0.14, (3, 12): 0.27},
         muon_lr=0.016,
         adam_lr=1.6e-3,
     ),
