@@ -174,3 +174,13 @@ def test_transcribe_refuses_in_one_line(tmp_path, capsys):
         assert main(["transcribe", *map(str, words)]) == 2
         [line] = capsys.readouterr().err.strip().splitlines()
         assert line.startswith("voxwire: ") and reason in line
+
+
+def test_collections_look_at_sessions_alone():
+    """Libraries are frozen out of them: a full one comes soon and is short, and memory stays."""
+    code = (
+        "import gc; from realtime import cli; from realtime.server import app; cli._keep_what_is_there();"
+        "print(gc.get_freeze_count() > 50_000, len(gc.get_objects()) < 5_000)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (run.stdout.strip(), run.stderr) == ("True True", "")
