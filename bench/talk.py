@@ -14,22 +14,21 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import jiwer
 import numpy as np
 import soundfile
 
 from bench import load, server, speech, streaming
-from bench.normalise import normalise
 from bench.report import BenchError, Report
 from bench.server import Server
 from bench.speech import NOISE_RMS, RATE_HZ, Row
 from bench.streaming import Streaming
 from bench.wer import score
 from client.protocol import Options, Word
+from realtime.events import FRAME_MS
 
 ROUND_S = 60.0
 PAUSE_S = 1.0  # longer than the gate's hangover
-FRAME_SAMPLES = 1280
+FRAME_SAMPLES = FRAME_MS * RATE_HZ // 1000
 SEED = 0
 COLUMNS = ("minute", "words", "WER %", "sub", "del", "ins", "other words")
 
@@ -41,6 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> Report:
+    if options.minutes < 1:
+        raise BenchError("--minutes: at least 1")
     place, rows = streaming.recordings(options)
     minute, text = one_minute([row for row in rows if row.group != speech.NOT_ENGLISH])
     with tempfile.TemporaryDirectory(prefix="voxwire-talk-") as folder:
@@ -58,9 +59,9 @@ def run(options: argparse.Namespace) -> Report:
 def one_minute(rows: Sequence[Row]) -> tuple[np.ndarray, str]:
     """int16 [n] at 16 kHz of random clips of one channel, with a pause behind each, and what they say.
 
-    Raises BenchError if there is no such clip.
+    Clips in which nothing is said are left out. Raises BenchError if there is no clip.
     """
-    rows = [row for row in rows if len(row.texts) == 1]
+    rows = [row for row in rows if len(row.texts) == 1 and row.texts[0]]
     random.Random(SEED).shuffle(rows)
     r = np.random.default_rng(SEED)
     pause = (r.standard_normal(int(PAUSE_S * RATE_HZ)) * NOISE_RMS * 32768).astype(np.int16)
@@ -74,7 +75,7 @@ def one_minute(rows: Sequence[Row]) -> tuple[np.ndarray, str]:
         texts.append(row.texts[0])
         samples += len(clip) + len(pause)
     if not parts:
-        raise BenchError(f"no clip of one channel and less than {ROUND_S:g} s")
+        raise BenchError(f"no clip of one channel and less than {ROUND_S:g} s in which something is said")
     parts.append(np.zeros(-samples % FRAME_SAMPLES, np.int16))
     return np.concatenate(parts), " ".join(texts)
 
@@ -89,20 +90,17 @@ def by_round(words: Sequence[Word], round_s: float, rounds: int) -> list[str]:
 
 
 def table(said: str, heard: Sequence[str]) -> Report:
-    first = normalise(heard[0])
     rows = []
     for number, text in enumerate(heard, 1):
         found = score("talk", said, text)
         kinds = (found.substitutions, found.deletions, found.insertions)
         rows.append(
-            [number, found.words, 100 * found.errors / found.words, *kinds, _unlike(first, found.heard)]
+            [
+                number,
+                found.words,
+                100 * found.errors / found.words,
+                *kinds,
+                score("talk", heard[0], text).errors,
+            ]
         )
     return Report("A long talk, minute by minute", COLUMNS, rows)
-
-
-def _unlike(first: str, other: str) -> int:
-    """Words to change, add and drop on the way from one to the other."""
-    if not first:
-        return len(other.split())
-    found = jiwer.process_words(first, other)
-    return found.substitutions + found.deletions + found.insertions

@@ -15,6 +15,7 @@ from recipes.tiny.mel import FLOOR
 LIGHT = ("eq", "phone")
 FULL = ("speed", "noise", "warp", "eq", "phone", "reverb", "mask", "clip", "loss")
 KINDS = frozenset(FULL)
+PACKET = RATE // 50
 
 
 class Noises:
@@ -90,10 +91,16 @@ def clipped(r: np.random.Generator, audio: np.ndarray) -> np.ndarray:
 
 def lossy(r: np.random.Generator, audio: np.ndarray) -> np.ndarray:
     """Packets of 20 ms that did not arrive: silence, or the packet before once more."""
-    packet, out, repeats = RATE // 50, audio.copy(), r.random() < 0.5
-    for i in np.flatnonzero(r.random(len(audio) // packet) < r.uniform(0.005, 0.04)):
-        before = out[max(0, i - 1) * packet :][:packet]
-        out[i * packet :][:packet] = before if repeats else 0
+    repeats = r.random() < 0.5
+    return without(audio, r.random(len(audio) // PACKET) < r.uniform(0.005, 0.04), repeats)
+
+
+def without(audio: np.ndarray, lost: np.ndarray, repeats: bool = False) -> np.ndarray:
+    """bool [packets], True where one is lost -> the audio with silence there, or with the packet before once more."""
+    out = audio.copy()
+    for i in np.flatnonzero(lost):
+        before = out[max(0, i - 1) * PACKET :][:PACKET]
+        out[i * PACKET :][:PACKET] = before if repeats else 0
     return out
 
 

@@ -5,21 +5,20 @@ of noises, which training draws from as well: others may cost more.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import soundfile
 import soxr
 
-from recipes.tiny import augment, corpus
-from recipes.tiny.human import read_manifest
+from recipes.tiny import augment, corpus, evaluate
 
 GROUPS = ("alnum_addresses", "alnum_control", "alnum_phone_numbers", "alnum_spelled_names", "digits8k")
 """What the bundled model hears well enough for a difference to mean something."""
 CLIPPED_SHARE = 0.05
 LOST_SHARE = 0.03
-PHONE_HZ, PACKET_S = 8000, 0.02
+PHONE_HZ = 8000
 
 Change = Callable[[np.random.Generator, np.ndarray], np.ndarray]
 
@@ -45,15 +44,11 @@ def make(speech: Path, folder: Path, seed: int = 0) -> int:
     return len(rows)
 
 
-def _recordings(folder: Path) -> list[tuple[str, np.ndarray]]:
+def _recordings(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
     """(text, float32 at 16 kHz with its peak at half of full scale) of every clip."""
-    found = []
-    for row in read_manifest(folder):
-        if row["group"] in GROUPS:
-            audio, rate = soundfile.read(folder / row["path"], dtype="float32", always_2d=True)
-            audio = soxr.resample(audio[:, 0], rate, corpus.RATE)
-            found.append((row["text"], audio * (0.5 / (np.abs(audio).max() + 1e-9))))
-    return found
+    for group, text, audio in evaluate.read_clips(folder):
+        if group in GROUPS:
+            yield text, audio * (0.5 / (np.abs(audio).max() + 1e-9))
 
 
 def _changes(noises: augment.Noises) -> dict[str, Change]:
@@ -75,10 +70,7 @@ def _changes(noises: augment.Noises) -> dict[str, Change]:
 
 
 def _lossy(r: np.random.Generator, x: np.ndarray) -> np.ndarray:
-    """Packets that did not arrive are silence."""
-    packet = int(PACKET_S * corpus.RATE)
-    arrived = np.repeat(r.random(-(-len(x) // packet)) >= LOST_SHARE, packet)[: len(x)]
-    return x * arrived
+    return augment.without(x, r.random(-(-len(x) // augment.PACKET)) < LOST_SHARE)
 
 
 def _rms(x: np.ndarray) -> float:

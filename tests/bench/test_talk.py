@@ -27,7 +27,7 @@ def test_a_minute_is_whole_frames_of_whole_clips(tmp_path):
     assert len(text.split()) == 4
     assert (audio == 1000).sum() == 2 * int(25.01 * RATE_HZ)
     with pytest.raises(BenchError, match="no clip of one channel"):
-        talk.one_minute([stereo, too_long])
+        talk.one_minute([stereo, too_long, row(tmp_path, "n.wav", 1, "")])
 
 
 def test_words_belong_to_the_round_of_their_middle():
