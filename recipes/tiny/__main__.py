@@ -19,6 +19,7 @@ from recipes.tiny import (
     human,
     nothing,
     plan,
+    sizes,
     synth,
     texts,
     train,
@@ -47,6 +48,7 @@ def human_stage(a: argparse.Namespace) -> None:
     rows = human.read_manifest(a.speech / "train")
     human.check_speakers(rows, human.read_manifest(a.speech / "dev"))
     human.convert(a.speech / "train", a.out / "corpus" / "human", seed=a.seed)
+    human.backward(a.out / "corpus" / "human", a.out / "corpus" / "backward", plan.BACKWARD_HOURS, a.seed)
 
 
 def vocabulary_stage(a: argparse.Namespace) -> None:
@@ -96,6 +98,11 @@ def evaluate_stage(a: argparse.Namespace) -> None:
             evaluate.write(scored, a.transcripts.with_name(f"{a.transcripts.stem}_{folder.name}.jsonl"))
 
 
+def sizes_stage(a: argparse.Namespace) -> None:
+    compared = sizes.compare(plan.PHASES[-1], plan.SIZES, a.steps, a.out, a.speech)
+    print(f"\n{sizes.table(compared)}", flush=True)
+
+
 def heldout_stage(a: argparse.Namespace) -> None:
     print(heldout.make(a.out, seed=a.seed), "clips in", a.out)
 
@@ -127,6 +134,7 @@ STAGES = {
     "align": (align_stage, "find word times in out/corpus/human with a checkpoint"),
     "export": (export_stage, "write a checkpoint as params.json, consolidated.safetensors, tekken.json"),
     "evaluate": (evaluate_stage, "word error rates of a checkpoint or an exported folder"),
+    "sizes": (sizes_stage, "train the last phase on with larger models, and print what that brings"),
     "heldout": (heldout_stage, "make the clips in voices that training never hears, with a manifest.jsonl"),
     "nothing": (nothing_stage, "make ten minutes of music, noises and foreign speech, with a manifest.jsonl"),
     "conditions": (
@@ -159,10 +167,13 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
         p.add_argument("--bundle", type=Path, help="where to export to, default: out/bundle")
         p.add_argument("--clips", type=Path, nargs="*", help="folders with a manifest.jsonl to evaluate on")
         p.add_argument("--delays-ms", type=int, nargs="*", default=[480])
+        p.add_argument(
+            "--steps", type=int, default=200, help="of `sizes`, for each size (default: %(default)s)"
+        )
         p.add_argument("--transcripts", type=Path, help="write what was heard, a file per folder of clips")
     a = parser.parse_args(argv)
     for need, users in (
-        ("speech", ("human", "train", "nothing", "conditions", "all")),
+        ("speech", ("human", "train", "sizes", "nothing", "conditions", "all")),
         ("text", ("synth", "vocabulary", "all")),
     ):
         if a.stage in users and getattr(a, need) is None:

@@ -68,6 +68,11 @@ def reverberate(audio: np.ndarray, room: np.ndarray) -> np.ndarray:
     return wet.astype(np.float32)
 
 
+def gain(r: np.random.Generator) -> float:
+    """From 26 dB below full scale to 5 above; now and then as little as 40 dB below."""
+    return 10 ** r.uniform(-2 if r.random() < 0.15 else -1.3, 0.25)
+
+
 def speed(r: np.random.Generator, wave: np.ndarray, kinds: set[str]) -> tuple[np.ndarray, float]:
     """Another tempo and, with it, another pitch and vocal tract -> (wave, how much faster it is)."""
     if "speed" not in kinds or r.random() > 0.4:

@@ -24,6 +24,8 @@ AUX_LAG_S = 0.08
 """The aux head names the phone heard this long before the end of its encoder frame."""
 FLUSH_TOKENS = 11
 """A server flushes a closed gate with delay + FLUSH_TOKENS ticks of digital zeros."""
+GATED_SHARE = 0.25
+"""Of the sequences in which the gate closes between utterances, which costs a fifth of their time."""
 IGNORE = -100
 
 
@@ -107,7 +109,8 @@ class Take:
 class Sequences:
     """Batches by step number: the same seed, rank and step give the same batch.
 
-    delays: (low, high) in tokens and the probability of each range.
+    delays: (low, high) in tokens and the probability of each range. light_share: how many sequences get
+    augment.LIGHT instead of `kinds`.
     """
 
     def __init__(
@@ -122,12 +125,13 @@ class Sequences:
         kinds: tuple[str, ...] = augment.FULL,
         seed: int = 0,
         rank: int = 0,
+        light_share: float = 0.0,
     ):
         if unknown := set(kinds) - augment.KINDS:
             raise ValueError(f"unknown augmentation {', '.join(sorted(unknown))}")
         self.corpora, self.tokenizer, self.noises = corpora, tokenizer, noises
         self.phone_ids = {p: i for i, p in enumerate(phones)}
-        self.batch, self.ticks, self.kinds = batch, ticks, set(kinds)
+        self.batch, self.ticks, self.kinds, self.light_share = batch, ticks, set(kinds), light_share
         self.delays = delays or {(6, 6): 1.0}
         self.seed, self.rank = seed, rank
         weights = np.array([c.weight for c in corpora])
@@ -150,42 +154,44 @@ class Sequences:
 
     def _sequence(self, r: np.random.Generator) -> tuple[torch.Tensor, ...]:
         delay = self._delay(r)
-        take = self._layout(r, delay)
+        light = r.random() < self.light_share
+        kinds = self.kinds & set(augment.LIGHT) if light else self.kinds
+        take = self._layout(r, delay, kinds)
         stream = stream_targets(take.words, self.ticks, self.tokenizer)
         tokens = ([BOS] + [PAD] * (LEFT_TOKENS + delay) + stream)[: self.ticks + 1]
         targets = torch.tensor(tokens[1:])
         targets[: LEFT_TOKENS + delay] = IGNORE
-        mel = self._features(r, take)
+        mel = self._features(r, take, kinds)
         return mel, torch.tensor(tokens[:-1]), targets, torch.tensor(delay), torch.from_numpy(take.phones)
 
-    def _layout(self, r: np.random.Generator, delay: int) -> Take:
+    def _layout(self, r: np.random.Generator, delay: int, kinds: set[str]) -> Take:
         take = Take(self.ticks, self.phone_ids)
-        gated = r.random() < 0.4
+        gated = r.random() < GATED_SHARE
         if r.random() < 0.7:  # otherwise speech at the very first sample
             take.wait(r.uniform(0, 0.8))
         while take.left > RATE // 2:
-            if "noise" in self.kinds and r.random() < 0.04:
+            if "noise" in kinds and r.random() < 0.04:
                 self._burst(r, take, r.uniform(2, 8))
                 continue
             item, wave = self._draw(r)
-            wave, speed = augment.speed(r, wave, self.kinds)
-            take.speak(item, wave * 10 ** r.uniform(-1.3, 0.25), speed)
+            wave, speed = augment.speed(r, wave, kinds)
+            take.speak(item, wave * augment.gain(r), speed)
             if gated and r.random() < 0.6:
                 take.wait(r.uniform(0.2, 0.5))  # hangover
                 whole = r.random() < 0.4
                 take.close_gate(delay + FLUSH_TOKENS if whole else int(r.integers(0, delay + FLUSH_TOKENS)))
                 take.wait(r.uniform(0.1, 0.3))  # pre-roll
             else:
-                self._pause(r, take)
+                self._pause(r, take, kinds)
         return take
 
-    def _pause(self, r: np.random.Generator, take: Take) -> None:
+    def _pause(self, r: np.random.Generator, take: Take, kinds: set[str]) -> None:
         """Mostly short; a long one may hold a noise as loud as speech, which must give no words."""
         kind = r.random()
         seconds = (
             r.uniform(0.03, 0.5) if kind < 0.87 else r.uniform(0.5, 2) if kind < 0.96 else r.uniform(2, 5)
         )
-        if "noise" in self.kinds and seconds > 0.5 and r.random() < 0.5:
+        if "noise" in kinds and seconds > 0.5 and r.random() < 0.5:
             self._burst(r, take, seconds)
         else:
             take.wait(seconds)
@@ -197,12 +203,12 @@ class Sequences:
             take.audio[take.at : take.at + len(burst)] += burst
         take.wait(seconds)
 
-    def _features(self, r: np.random.Generator, take: Take) -> torch.Tensor:
-        audio = augment.waveform(r, take.audio, self.kinds, self.noises, lambda: self._draw(r)[1])
+    def _features(self, r: np.random.Generator, take: Take, kinds: set[str]) -> torch.Tensor:
+        audio = augment.waveform(r, take.audio, kinds, self.noises, lambda: self._draw(r)[1])
         audio *= take.open
-        warped = "warp" in self.kinds and r.random() < 0.7
+        warped = "warp" in kinds and r.random() < 0.7
         bank = WARPED[r.integers(len(WARPED))] if warped else PLAIN
         left = np.zeros(LEFT_TOKENS * TICK_SAMPLES, np.float32)
         mel = log_mel(torch.from_numpy(np.concatenate([left, audio])), bank)
-        augment.features(r, mel[:, LEFT_TOKENS * MELS_PER_TICK :], self.kinds)
+        augment.features(r, mel[:, LEFT_TOKENS * MELS_PER_TICK :], kinds)
         return mel

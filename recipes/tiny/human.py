@@ -101,6 +101,18 @@ def convert(folder: Path, out: Path, skip: tuple[str, ...] = WAKE_WORDS, seed: i
     return bad
 
 
+def backward(people: Path, out: Path, hours: float = 1.0, seed: int = 0) -> None:
+    """Recordings of the corpus `people`, backwards: voices of people, and no English words in them."""
+    audio, writer = np.memmap(people / "audio.i16", dtype=np.int16, mode="r"), corpus.Writer(out)
+    items = [x for x in corpus.read_index(people) if x["domain"] not in JOIN]
+    for item in random.Random(seed).sample(items, len(items)):
+        if writer.samples >= hours * 3600 * corpus.RATE:
+            break
+        forward = audio[item["offset"] :][: item["samples"]]
+        writer.add(forward[::-1], text="", voice=item["voice"], domain="backward", words=[])
+    writer.close()
+
+
 def _add(writer: corpus.Writer, utterance: list[tuple[dict, np.ndarray]], name: str, speaker: str, r) -> None:
     parts = []
     for _, audio in utterance:

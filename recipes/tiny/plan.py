@@ -38,6 +38,7 @@ SPOKEN = (
     Spoken("varied", 8, {**WEAK_MIX, "digits": 1.5, "numbers": 4.5}, MORE_NATURAL),
     Spoken(synth.FOREIGN, 1, {synth.FOREIGN: 1.0}, {"espeak": 1.0}),
 )
+BACKWARD_HOURS = 1
 RARE_TEXTS = ("novels_gutenberg", "speeches_us_presidents", "web_ewt", "assistant_snips")
 """Files of the text folder that are left out: many rare words and names."""
 EVERY = {"librispeech": 3, "kathleen": 3, "speechocean762": 6}
@@ -146,5 +147,11 @@ PHASES = [
         adam_lr=1.6e-3,
     ),
 ]
+SIZES = {
+    "shipped": {},
+    "larger_decoder": {"layers": 4, "hidden": 1024},
+    "larger_encoder": {"enc_layers": 6},
+}
+"""What the stage `sizes` compares."""
 ALIGN_AFTER = {"open": EVERY, "delays": {}}
 """Phases after which the recordings of people are aligned (again), and of which domains only every n-th."""

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from recipes.tiny import augment
 from recipes.tiny.corpus import Corpus
 from recipes.tiny.data import FRAMES_PER_TICK, IGNORE, LEFT_TOKENS, Batch, Sequences
+from recipes.tiny.grow import grow
 from recipes.tiny.model import Model, params
 from recipes.tiny.optim import average_gradients, optimisers
 from recipes.tiny.tokenizer import Tokenizer
@@ -40,7 +41,11 @@ class Phase:
     decay: float = 0.0
     """last share of the phase in which the learning rate falls linearly to 0"""
     delays: dict[tuple[int, int], float] = field(default_factory=lambda: {(6, 6): 1.0})
+    size: dict[str, int] = field(default_factory=dict)
+    """arguments of model.params other than its own; a larger model than the start's begins as that one"""
     augment: tuple[str, ...] = augment.FULL
+    light_share: float = 0.0
+    """share of the sequences that get augment.LIGHT instead"""
     batch: int = 2
     ticks: int = 288
     muon_lr: float = 0.02
@@ -110,9 +115,15 @@ class Trainer:
         draft.replace(path)
 
     def restore(self, path: Path) -> None:
-        """Raises ValueError if the checkpoint was written by another number of ranks."""
+        """A checkpoint of a smaller model is grown, and its optimisers and steps begin anew.
+
+        Raises ValueError if the checkpoint was written by another number of ranks, or cannot be grown.
+        """
         saved = torch.load(path, weights_only=True)
         rank, ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+        if saved["params"] != self.model.p:
+            grow(saved["model"], self.model)
+            return
         if len(saved["optimisers"]) != ranks:
             raise ValueError(f"{path} was written by {len(saved['optimisers'])} ranks, not {ranks}")
         self.model.load_state_dict(saved["model"])
@@ -170,7 +181,8 @@ def run(rank: int, phase: Phase, out: Path, noise: Path | None, port: int) -> No
     torch.set_num_threads(1)
     dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=phase.ranks)
     tokenizer, phones = Tokenizer(out / "tekken.json"), json.loads((out / "phones.json").read_text())
-    trainer = Trainer(Model(params(tokenizer.size), len(phones)), phase.muon_lr, phase.adam_lr)
+    model = Model(params(tokenizer.size, **phase.size), len(phones))
+    trainer = Trainer(model, phase.muon_lr, phase.adam_lr)
     checkpoint = out / "run" / f"{phase.name}.pt"
     if checkpoint.exists():
         raise FileExistsError(f"{checkpoint} exists: remove it to train this phase again")
@@ -189,6 +201,7 @@ def run(rank: int, phase: Phase, out: Path, noise: Path | None, port: int) -> No
         phase.augment,
         phase.seed,
         rank,
+        phase.light_share,
     )
     audio_seconds = phase.ranks * phase.batch * (phase.ticks - LEFT_TOKENS) * 0.08
     log = Log(out / "run" / f"{phase.name}.jsonl", audio_seconds) if rank == 0 else None

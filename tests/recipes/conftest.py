@@ -1,12 +1,13 @@
 """A toy corpus: each word is a tone, so that nothing has to be synthesised or recorded."""
 
 import functools
+import socket
 
 import numpy as np
 import pytest
 import torch
 
-from recipes.tiny import augment, corpus, vocabulary
+from recipes.tiny import augment, corpus, train, vocabulary
 from recipes.tiny.data import Sequences
 from recipes.tiny.model import Model, params
 from recipes.tiny.tokenizer import Tokenizer
@@ -83,3 +84,13 @@ def small_params():
 def small_model(toy_tokenizer, small_params) -> Model:
     torch.manual_seed(0)
     return Model(small_params(toy_tokenizer.size), phones=1 + len(TONES_HZ))
+
+
+def train_here(phase, out, noise=None):
+    """As train.train does, without a process of its own."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    (out / "run").mkdir(exist_ok=True)
+    train.run(0, phase, out, noise, port)
+    return out / "run" / f"{phase.name}.pt"

@@ -98,10 +98,28 @@ def test_a_closed_gate_is_digital_silence_to_the_tick(sequences):
     take.at = 1000
     take.close_gate(3)
     assert take.at == 4 * TICK_SAMPLES
-    mel = sequences._features(np.random.default_rng(0), take)[:, LEFT_TOKENS * MELS_PER_TICK :]
+    mel = sequences._features(np.random.default_rng(0), take, sequences.kinds)
+    mel = mel[:, LEFT_TOKENS * MELS_PER_TICK :]
     assert (mel[:, 10:30] == FLOOR).all()
     assert (mel[:, :4] > FLOOR).any()
     assert (mel[:, 40:48] > FLOOR).any()
+
+
+def test_the_light_share_gets_light_augmentation_alone(sequences):
+    sequences.kinds = set(augment.LIGHT)
+    light = sequences.at(2)
+    sequences.kinds = set(augment.FULL)
+    assert not torch.equal(light.mel, sequences.at(2).mel)
+    sequences.light_share = 1.0
+    assert torch.equal(light.mel, sequences.at(2).mel)
+
+
+def test_gains_reach_from_a_quiet_microphone_to_a_loud_one():
+    r = np.random.default_rng(0)
+    gains_db = 20 * np.log10([augment.gain(r) for _ in range(2000)])
+    assert -40 <= gains_db.min() < -35
+    assert 4 < gains_db.max() <= 5
+    assert 0.03 < np.mean(gains_db < -26) < 0.07
 
 
 @pytest.mark.parametrize("kind", sorted(augment.KINDS))

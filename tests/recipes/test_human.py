@@ -74,3 +74,27 @@ def test_a_speaker_in_both_sets_is_an_error():
 def test_a_folder_without_a_manifest_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="manifest"):
         human.read_manifest(tmp_path)
+
+
+def test_backward_speech_has_no_words(tmp_path):
+    rows = [
+        {"path": "a.wav", "text": "one two", "corpus": "an4"},
+        {"path": "a.wav", "text": "one", "corpus": "fsdd"},
+    ]
+    write(tmp_path / "in", rows)
+    clip(tmp_path / "in", "a.wav")
+    human.convert(tmp_path / "in", tmp_path / "people")
+    human.backward(tmp_path / "people", tmp_path / "backward")
+    [item] = corpus.read_index(tmp_path / "backward")
+    assert (item["text"], item["words"]) == ("", [])
+    forward = corpus.read_index(tmp_path / "people")[0]["samples"]
+    said, backward = (np.fromfile(tmp_path / x / "audio.i16", np.int16) for x in ("people", "backward"))
+    assert np.array_equal(backward, said[:forward][::-1])
+
+
+def test_no_more_is_said_backward_than_was_asked_for(tmp_path):
+    write(tmp_path / "in", [{"path": "a.wav", "text": "one", "speaker": s} for s in "pqrs"])
+    clip(tmp_path / "in", "a.wav", seconds=1.0)
+    human.convert(tmp_path / "in", tmp_path / "people")
+    human.backward(tmp_path / "people", tmp_path / "backward", hours=1.5 / 3600)
+    assert len(corpus.read_index(tmp_path / "backward")) == 2

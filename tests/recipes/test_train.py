@@ -1,11 +1,10 @@
-import socket
-
 import pytest
 import torch
 
 from recipes.tiny import train
 from recipes.tiny.optim import orthogonal
 from recipes.tiny.train import Trainer
+from tests.recipes.conftest import train_here
 
 
 def weights(trainer):
@@ -52,19 +51,10 @@ def test_a_phase_runs_to_its_end_and_the_next_goes_on_from_it(toy, small_params,
     monkeypatch.setattr(train, "LOG_EVERY_S", 0)
     monkeypatch.setattr(train, "params", small_params)
     common = {"ranks": 1, "batch": 1, "ticks": 96}
-    run_here(train.Phase("a", {"toy": 1.0}, steps=2, aux_only_steps=1, **common), toy)
-    run_here(train.Phase("b", {"toy": 1.0}, steps=2, start="a", decay=1.0, **common), toy)
+    train_here(train.Phase("a", {"toy": 1.0}, steps=2, aux_only_steps=1, **common), toy)
+    train_here(train.Phase("b", {"toy": 1.0}, steps=2, start="a", decay=1.0, **common), toy)
     assert torch.load(toy / "run" / "b.pt", weights_only=True)["step"] == 4
     assert "text" in (toy / "run" / "b.jsonl").read_text()
-
-
-def run_here(phase, out):
-    """As train.train does, without a process of its own."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    (out / "run").mkdir(exist_ok=True)
-    train.run(0, phase, out, None, port)
 
 
 def test_a_phase_without_an_end_is_refused(tmp_path):
@@ -85,3 +75,14 @@ def test_muon_makes_updates_nearly_orthogonal():
         singular = torch.linalg.svdvals(orthogonal(torch.randn(shape)))
         assert singular.min() > 0.4
         assert singular.max() < 1.4
+
+
+def test_a_phase_grows_the_model_it_starts_from(toy, small_params, monkeypatch):
+    monkeypatch.setattr(train, "params", lambda vocab, layers=1: small_params(vocab, layers=layers))
+    common = {"ranks": 1, "batch": 1, "ticks": 96}
+    train_here(train.Phase("a", {"toy": 1.0}, steps=2, **common), toy)
+    larger = train.Phase("b", {"toy": 1.0}, steps=1, start="a", size={"layers": 3}, **common)
+    train_here(larger, toy)
+    saved = torch.load(toy / "run" / "b.pt", weights_only=True)
+    assert saved["params"]["n_layers"] == 3
+    assert saved["step"] == 1
