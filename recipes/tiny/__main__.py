@@ -4,6 +4,7 @@ import argparse
 import json
 import random
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -31,14 +32,10 @@ from recipes.tiny.tokenizer import Tokenizer
 FURTHER_SENTENCES = 8000
 
 
-def _pool(a: argparse.Namespace) -> list[str]:
-    return texts.sentences(a.text, skip=plan.RARE_TEXTS)
-
-
 def synth_stage(a: argparse.Namespace) -> None:
-    pool = _pool(a)
     for number, spoken in enumerate(plan.SPOKEN):
         folder, hours = a.out / "corpus" / spoken.name, spoken.hours * a.scale
+        pool = texts.sentences(a.text, spoken.skip)
         synth.synthesise(
             folder, hours, spoken.mix, pool, spoken.engines, workers=a.workers, seed=a.seed + number
         )
@@ -52,7 +49,7 @@ def human_stage(a: argparse.Namespace) -> None:
 
 
 def vocabulary_stage(a: argparse.Namespace) -> None:
-    pool = _pool(a)
+    pool = texts.sentences(a.text, plan.RARE_TEXTS)
     more = random.Random(a.seed).sample(pool, min(FURTHER_SENTENCES, len(pool)))
     said = (normalise(x["text"]) for x in corpus.read_index(a.out / "corpus" / "human"))
     vocabulary.build(corpus.read_index(a.out / "corpus" / "domain"), [*more, *filter(None, said)], a.out)
@@ -63,9 +60,18 @@ def train_stage(a: argparse.Namespace) -> None:
         if (a.out / "run" / f"{phase.name}.pt").exists():
             print(f"phase {phase.name} is done", flush=True)
             continue
-        checkpoint = train.train(phase, a.out, a.speech / "noise")
+        checkpoint = train.train(phase, a.out, a.speech / "noise", _minutes_left(a))
+        if checkpoint is None:
+            sys.exit(
+                f"the {a.minutes:g} minutes are over within phase {phase.name}: the next call goes on from there"
+            )
         if phase.name in plan.ALIGN_AFTER:
             _align(a, checkpoint, plan.ALIGN_AFTER[phase.name])
+
+
+def _minutes_left(a: argparse.Namespace) -> float:
+    """Of --minutes; never quite none, because 0 stands for no limit."""
+    return max(a.minutes - (time.monotonic() - a.began) / 60, 0.01) if a.minutes else 0.0
 
 
 def _align(a: argparse.Namespace, checkpoint: Path, every: dict[str, int]) -> None:
@@ -187,6 +193,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
 
 def main(argv: list[str]) -> None:
     a = _arguments(argv)
+    a.began = time.monotonic()
     STAGES[a.stage][0](a)
 
 

@@ -1,9 +1,12 @@
 """Training sequences: utterances packed behind one another as a server hears them, with delayed targets."""
 
+import itertools
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch.utils.data import DataLoader, Dataset
 
 from recipes.tiny import augment
 from recipes.tiny.corpus import RATE, Corpus
@@ -137,8 +140,9 @@ class Sequences:
         weights = np.array([c.weight for c in corpora])
         self.odds = weights / weights.sum()
 
-    def at(self, step: int) -> Batch:
-        r = np.random.default_rng([self.seed, self.rank, step])
+    def at(self, step: int, shard: int = 0) -> Batch:
+        """Shard n is what rank n behind this one would get."""
+        r = np.random.default_rng([self.seed, self.rank + shard, step])
         rows = [self._sequence(r) for _ in range(self.batch)]
         return Batch(*(torch.stack(column) for column in zip(*rows, strict=True)))
 
@@ -212,3 +216,32 @@ class Sequences:
         mel = log_mel(torch.from_numpy(np.concatenate([left, audio])), bank)
         augment.features(r, mel[:, LEFT_TOKENS * MELS_PER_TICK :], kinds)
         return mel
+
+
+class Shards(Dataset):
+    """Batches by number, for loaders: number n is shard n % shards of step n // shards."""
+
+    def __init__(self, sequences: Sequences, shards: int):
+        self.sequences, self.shards = sequences, shards
+
+    def __getitem__(self, number: int) -> Batch:
+        step, shard = divmod(number, self.shards)
+        return self.sequences.at(step, shard)
+
+
+def stacked(shards: list[Batch]) -> Batch:
+    return Batch(*(torch.cat(column) for column in zip(*shards, strict=True)))
+
+
+def batches(sequences: Sequences, first_step: int, shards: int = 1, loaders: int = 0) -> Iterator[Batch]:
+    """Batches from a step on, each of so many shards, without end; prepared ahead by `loaders` processes."""
+    return iter(
+        DataLoader(
+            Shards(sequences, shards),
+            batch_size=shards,
+            sampler=itertools.count(first_step * shards),
+            collate_fn=stacked,
+            num_workers=loaders,
+            pin_memory=torch.cuda.is_available(),
+        )
+    )

@@ -101,8 +101,8 @@ def rotation(positions: torch.Tensor, head_dim: int, theta: float) -> torch.Tens
 
 def rotate(x, rope):
     """[B, T, H, hd] with interleaved pairs; complex products take a third of the time of spelling them out."""
-    pairs = torch.view_as_complex(x.unflatten(-1, (-1, 2)))
-    return torch.view_as_real(pairs * rope[:, None]).flatten(-2)
+    pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))
+    return torch.view_as_real(pairs * rope[:, None]).flatten(-2).to(x.dtype)
 
 
 def local_mask(length: int, window: int, device) -> torch.Tensor:

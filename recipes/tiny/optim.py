@@ -35,9 +35,7 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self):
         for group in self.param_groups:
-            matrices = [p for p in group["params"] if p.grad is not None]
-            if not matrices:
-                continue
+            matrices = group["params"]
             sizes = [p.numel() for p in matrices]
             flat = torch.zeros(sum(sizes), device=matrices[0].device)
             updates = [u.view_as(p) for u, p in zip(flat.split(sizes), matrices, strict=True)]
@@ -45,6 +43,8 @@ class Muon(torch.optim.Optimizer):
             if world()[1] > 1:
                 dist.all_reduce(flat)
             for p, update in zip(matrices, updates, strict=True):
+                if p.grad is None:
+                    continue
                 scale = max(1, p.shape[0] / p.shape[1]) ** 0.5
                 p.mul_(1 - group["lr"] * group["weight_decay"]).add_(update, alpha=-group["lr"] * scale)
 
@@ -53,7 +53,7 @@ class Muon(torch.optim.Optimizer):
         rank, ranks = world()
         shapes = collections.defaultdict(list)
         for i, (p, update) in enumerate(zip(matrices, updates, strict=True)):
-            if i % ranks == rank:
+            if i % ranks == rank and p.grad is not None:
                 shapes[tuple(p.shape)].append((p, update))
         for members in shapes.values():
             nesterov = []
@@ -63,6 +63,17 @@ class Muon(torch.optim.Optimizer):
                 nesterov.append(p.grad.lerp(m, momentum))
             for (_, update), u in zip(members, orthogonal(torch.stack(nesterov)), strict=True):
                 update.copy_(u)
+
+
+def joined(states: list[dict]) -> dict:
+    """Muon's state_dict of every rank -> one that any number of ranks can go on from."""
+    owned = (
+        (i, state)
+        for rank, part in enumerate(states)
+        for i, state in part["state"].items()
+        if i % len(states) == rank
+    )
+    return {**states[0], "state": dict(sorted(owned))}
 
 
 def optimisers(model: torch.nn.Module, muon_lr: float, adam_lr: float) -> list[torch.optim.Optimizer]:

@@ -1,9 +1,10 @@
-"""Training: one process a core, gradients averaged once a step, the schedule by steps or by minutes of wall time."""
+"""Training: one process a core or one on a GPU, gradients averaged once a step, the schedule by steps or minutes."""
 
 import json
 import os
 import socket
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -11,12 +12,12 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 
-from recipes.tiny import augment
+from recipes.tiny import augment, data
 from recipes.tiny.corpus import Corpus
 from recipes.tiny.data import FRAMES_PER_TICK, IGNORE, LEFT_TOKENS, Batch, Sequences
 from recipes.tiny.grow import grow
 from recipes.tiny.model import Model, params
-from recipes.tiny.optim import average_gradients, optimisers
+from recipes.tiny.optim import average_gradients, joined, optimisers
 from recipes.tiny.tokenizer import Tokenizer
 
 WARM_UP_STEPS = 50
@@ -47,6 +48,9 @@ class Phase:
     light_share: float = 0.0
     """share of the sequences that get augment.LIGHT instead"""
     batch: int = 2
+    """sequences a step and rank"""
+    gpu_batch: int = 96
+    """sequences a step on a GPU, which has one rank; the steps stay as many"""
     ticks: int = 288
     muon_lr: float = 0.02
     adam_lr: float = 2e-3
@@ -55,18 +59,30 @@ class Phase:
 
 
 class Trainer:
-    """Model, optimisers and the number of steps taken: everything a checkpoint holds."""
+    """Model, optimisers and the number of steps taken: everything a checkpoint holds.
+
+    On a GPU products of matrices are taken in bfloat16; weights, sums and optimisers stay in float32.
+    """
 
     def __init__(self, model: Model, muon_lr: float, adam_lr: float):
-        self.model, self.step_number = model, 0
+        self.model, self.device = model, next(model.parameters()).device
+        self.step_number = self.phase_began = 0
         self.optimisers = optimisers(model, muon_lr, adam_lr)
         self.base_lrs = (muon_lr, adam_lr)
+        self.half = self.device.type == "cuda"
+
+    @property
+    def phase_steps(self) -> int:
+        """Steps since the phase began, those before an interruption too."""
+        return self.step_number - self.phase_began
 
     def step(
         self, batch: Batch, lr_factor: float = 1.0, aux_weight: float = 0.3, aux_only: bool = False
     ) -> dict:
         """One update -> the losses by name."""
-        losses = self._losses(batch, aux_weight, aux_only)
+        batch = Batch(*(column.to(self.device, non_blocking=True) for column in batch))
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+            losses = self._losses(batch, aux_weight, aux_only)
         loss = losses["aux"] if aux_only else losses["text"] + aux_weight * losses.get("aux", 0)
         for optimiser in self.optimisers:
             optimiser.zero_grad(set_to_none=True)
@@ -95,41 +111,39 @@ class Trainer:
 
     def save(self, path: Path) -> None:
         """Rank 0 writes; every rank has to call it, because each keeps its share of Muon's momentum."""
-        states = [[o.state_dict() for o in self.optimisers]]
+        muon, adam = (o.state_dict() for o in self.optimisers)
+        shares = [muon]
         if dist.is_initialized():
-            gathered = [None] * dist.get_world_size() if dist.get_rank() == 0 else None
-            dist.gather_object(states[0], gathered)
+            shares = [None] * dist.get_world_size() if dist.get_rank() == 0 else None
+            dist.gather_object(muon, shares)
             if dist.get_rank():
                 return
-            states = gathered
         draft = path.with_suffix(".new")
         torch.save(
             {
                 "model": self.model.state_dict(),
                 "params": self.model.p,
                 "step": self.step_number,
-                "optimisers": states,
+                "phase_began": self.phase_began,
+                "optimisers": [joined(shares), adam],
             },
             draft,
         )
         draft.replace(path)
 
     def restore(self, path: Path) -> None:
-        """A checkpoint of a smaller model is grown, and its optimisers and steps begin anew.
+        """Goes on from a checkpoint, of any number of ranks and any device.
 
-        Raises ValueError if the checkpoint was written by another number of ranks, or cannot be grown.
+        One of a smaller model is grown, and its optimisers and steps begin anew. Raises ValueError if it cannot be.
         """
-        saved = torch.load(path, weights_only=True)
-        rank, ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+        saved = torch.load(path, weights_only=True, map_location=self.device)
         if saved["params"] != self.model.p:
             grow(saved["model"], self.model)
             return
-        if len(saved["optimisers"]) != ranks:
-            raise ValueError(f"{path} was written by {len(saved['optimisers'])} ranks, not {ranks}")
         self.model.load_state_dict(saved["model"])
-        for optimiser, state in zip(self.optimisers, saved["optimisers"][rank], strict=True):
+        for optimiser, state in zip(self.optimisers, saved["optimisers"], strict=True):
             optimiser.load_state_dict(state)
-        self.step_number = saved["step"]
+        self.step_number, self.phase_began = saved["step"], saved["phase_began"]
 
 
 def lr_factor(steps: int, done: float, decay: float) -> float:
@@ -175,26 +189,58 @@ class Log:
         self.shown, self.sums, self.count = now, {}, 0
 
 
-def run(rank: int, phase: Phase, out: Path, noise: Path | None, port: int) -> None:
+@dataclass(frozen=True)
+class Machine:
+    """Where a phase runs: processes, and how many batches of the phase make one of a process."""
+
+    device: str
+    ranks: int
+    shards: int
+
+    @classmethod
+    def here(cls, phase: Phase) -> "Machine":
+        """One process on a GPU where there is one, otherwise the phase's ranks on the CPU."""
+        if torch.cuda.is_available():
+            return cls("cuda", 1, phase.gpu_batch // phase.batch)
+        return cls("cpu", phase.ranks, 1)
+
+    @property
+    def loaders(self) -> int:
+        """Processes that prepare batches while the GPU computes; a CPU prepares its own."""
+        return 0 if self.shards == 1 else os.cpu_count() or 1
+
+
+def run(
+    rank: int,
+    phase: Phase,
+    machine: Machine,
+    out: Path,
+    noise: Path | None,
+    port: int,
+    minutes: float = 0,
+) -> None:
     """One rank of a phase; rank 0 logs and saves."""
     torch.manual_seed(phase.seed)
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=phase.ranks)
+    torch.set_float32_matmul_precision("high")  # on a CPU this changes nothing
+    dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=machine.ranks)
+    try:
+        _run(rank, phase, machine, out, noise, minutes)
+    finally:
+        dist.destroy_process_group()
+
+
+def _run(rank: int, phase: Phase, machine: Machine, out: Path, noise: Path | None, minutes: float) -> None:
     tokenizer, phones = Tokenizer(out / "tekken.json"), json.loads((out / "phones.json").read_text())
-    model = Model(params(tokenizer.size, **phase.size), len(phones))
+    model = Model(params(tokenizer.size, **phase.size), len(phones)).to(machine.device)
     trainer = Trainer(model, phase.muon_lr, phase.adam_lr)
-    checkpoint = out / "run" / f"{phase.name}.pt"
-    if checkpoint.exists():
-        raise FileExistsError(f"{checkpoint} exists: remove it to train this phase again")
-    if phase.start:
-        trainer.restore(out / "run" / f"{phase.start}.pt")
+    _begin(trainer, phase, out / "run")
     corpora = [Corpus.named(out / "corpus", name, weight) for name, weight in phase.corpora.items()]
-    noises = augment.Noises(noise)
     sequences = Sequences(
         corpora,
         tokenizer,
         phones,
-        noises,
+        augment.Noises(noise),
         phase.batch,
         phase.ticks,
         phase.delays,
@@ -203,33 +249,60 @@ def run(rank: int, phase: Phase, out: Path, noise: Path | None, port: int) -> No
         rank,
         phase.light_share,
     )
-    audio_seconds = phase.ranks * phase.batch * (phase.ticks - LEFT_TOKENS) * 0.08
+    batches = data.batches(sequences, trainer.step_number, machine.shards, machine.loaders)
+    sequences_a_step = machine.ranks * machine.shards * phase.batch
+    audio_seconds = sequences_a_step * (phase.ticks - LEFT_TOKENS) * 0.08
     log = Log(out / "run" / f"{phase.name}.jsonl", audio_seconds) if rank == 0 else None
     if log:
         weights = sum(p.numel() for n, p in trainer.model.named_parameters() if not n.startswith("aux"))
-        log.write(parameters=weights, phase={k: str(v) for k, v in asdict(phase).items()})
-    _loop(trainer, phase, sequences, log, checkpoint)
-    trainer.save(checkpoint)
-    dist.destroy_process_group()
+        log.write(
+            parameters=weights,
+            device=machine.device,
+            sequences=sequences_a_step,
+            phase={k: str(v) for k, v in asdict(phase).items()},
+        )
+    _loop(trainer, phase, batches, log, out / "run", minutes)
 
 
-def _loop(trainer: Trainer, phase: Phase, sequences: Sequences, log: Log | None, checkpoint: Path) -> None:
-    began, saves, steps = time.monotonic(), 0, 0
+def _part(phase: Phase, folder: Path) -> Path:
+    """The checkpoint of a phase that is not over."""
+    return folder / f"{phase.name}.part.pt"
+
+
+def _begin(trainer: Trainer, phase: Phase, folder: Path) -> None:
+    """Where the phase was interrupted, or from the end of the phase it starts from, or from nothing."""
+    if _part(phase, folder).exists():
+        trainer.restore(_part(phase, folder))
+        return
+    if phase.start:
+        trainer.restore(folder / f"{phase.start}.pt")
+    trainer.phase_began = trainer.step_number
+
+
+def _loop(
+    trainer: Trainer, phase: Phase, batches: Iterator[Batch], log: Log | None, folder: Path, minutes: float
+) -> None:
+    """Steps until the phase is over, which leaves its checkpoint, or until `minutes` are, which leaves its part."""
+    began, saves = time.monotonic(), 0
     while True:
         seconds = time.monotonic() - began
-        done = progress(phase, steps, seconds)
+        done = progress(phase, trainer.phase_steps, seconds)
         if done >= 1:
+            break
+        if minutes and _together(seconds > minutes * 60):
+            trainer.save(_part(phase, folder))
             return
         factor = lr_factor(trainer.step_number, done, phase.decay)
-        batch = sequences.at(trainer.step_number)
         aux_only = trainer.step_number < phase.aux_only_steps
-        losses = trainer.step(batch, factor, phase.aux_weight, aux_only)
-        steps += 1
+        losses = trainer.step(next(batches), factor, phase.aux_weight, aux_only)
         if log:
             log.add(trainer.step_number, factor, losses)
         if _together(seconds // SAVE_EVERY_S > saves):
             saves = int(seconds // SAVE_EVERY_S)
-            trainer.save(checkpoint.with_name(f"{phase.name}.part.pt"))
+            trainer.save(_part(phase, folder))
+    trainer.save(folder / f"{phase.name}.pt")
+    if log:
+        _part(phase, folder).unlink(missing_ok=True)
 
 
 def _together(decision: bool) -> bool:
@@ -240,16 +313,24 @@ def _together(decision: bool) -> bool:
     return bool(flag.item())
 
 
-def train(phase: Phase, out: Path, noise: Path | None = None) -> Path:
-    """Runs a phase -> its checkpoint, out/run/NAME.pt. Raises ValueError if it has no end."""
+def train(phase: Phase, out: Path, noise: Path | None = None, minutes: float = 0) -> Path | None:
+    """Runs a phase -> its checkpoint, out/run/NAME.pt, or None if it took more than `minutes` (0 = any number).
+
+    A phase that was interrupted goes on from where it was last saved. Raises ValueError if it has no end, and
+    FileExistsError if it is over.
+    """
     if not (phase.steps or phase.minutes):
         raise ValueError(f"phase {phase.name} needs steps or minutes")
     if phase.ticks % 96 or phase.ticks * FRAMES_PER_TICK % 64:
         raise ValueError(f"{phase.ticks} ticks are no multiple of the windows")
-    (out / "run").mkdir(parents=True, exist_ok=True)
+    checkpoint = out / "run" / f"{phase.name}.pt"
+    if checkpoint.exists():
+        raise FileExistsError(f"{checkpoint} exists: remove it to train this phase again")
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    machine = Machine.here(phase)
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
-    torch.multiprocessing.spawn(run, (phase, out, noise, port), phase.ranks)
-    return out / "run" / f"{phase.name}.pt"
+    torch.multiprocessing.spawn(run, (phase, machine, out, noise, port, minutes), machine.ranks)
+    return checkpoint if checkpoint.exists() else None

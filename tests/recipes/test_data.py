@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from recipes.tiny import augment
+from recipes.tiny import augment, data
 from recipes.tiny.data import IGNORE, LEFT_TOKENS, Sequences, Take, stream_targets
 from recipes.tiny.mel import FLOOR, MELS_PER_TICK, TICK_SAMPLES, log_mel
 from recipes.tiny.tokenizer import BOS, PAD, WORD
@@ -79,6 +79,17 @@ def test_batches_depend_on_seed_rank_and_step_alone(sequences):
     assert not torch.equal(first.mel, sequences.at(6).mel)
     sequences.rank = 1
     assert not torch.equal(first.mel, sequences.at(5).mel)
+
+
+@pytest.mark.parametrize("loaders", [0, 1])
+def test_shards_are_what_further_ranks_would_get(sequences, loaders):
+    ahead = data.batches(sequences, 5, shards=2, loaders=loaders)
+    fifth, sixth = next(ahead), next(ahead)
+    for shard, rank in ((0, 0), (1, 1)):
+        sequences.rank = rank
+        for step, got in ((5, fifth), (6, sixth)):
+            for column, expected in zip(got, sequences.at(step), strict=True):
+                assert torch.equal(column[shard : shard + 1], expected)
 
 
 def test_phone_labels_lag_the_audio(sequences):

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from recipes.tiny import train
-from recipes.tiny.optim import orthogonal
+from recipes.tiny.optim import joined, orthogonal
 from recipes.tiny.train import Trainer
 from tests.recipes.conftest import train_here
 
@@ -55,6 +55,77 @@ def test_a_phase_runs_to_its_end_and_the_next_goes_on_from_it(toy, small_params,
     train_here(train.Phase("b", {"toy": 1.0}, steps=2, start="a", decay=1.0, **common), toy)
     assert torch.load(toy / "run" / "b.pt", weights_only=True)["step"] == 4
     assert "text" in (toy / "run" / "b.jsonl").read_text()
+
+
+@pytest.fixture
+def short(toy, small_params, monkeypatch):
+    """Steps -> a phase over the toy corpus that saves after every step."""
+    monkeypatch.setattr(train, "params", small_params)
+    monkeypatch.setattr(train, "SAVE_EVERY_S", 1e-6)
+    return lambda name, steps: train.Phase(
+        name, {"toy": 1.0}, steps=steps, decay=1.0, ranks=1, batch=1, ticks=96
+    )
+
+
+def test_an_interrupted_phase_ends_as_one_that_was_not(toy, short, monkeypatch):
+    train_here(short("whole", 4), toy)
+    step = Trainer.step
+
+    def interrupted(trainer, *arguments):
+        if trainer.step_number == 2:
+            raise KeyboardInterrupt
+        return step(trainer, *arguments)
+
+    with monkeypatch.context() as m, pytest.raises(KeyboardInterrupt):
+        m.setattr(Trainer, "step", interrupted)
+        train_here(short("halves", 4), toy)
+    assert [p.name for p in (toy / "run").glob("halves*.pt")] == ["halves.part.pt"]
+    train_here(short("halves", 4), toy)
+    assert [p.name for p in (toy / "run").glob("halves*.pt")] == ["halves.pt"]
+    whole, halves = (torch.load(toy / "run" / f"{n}.pt", weights_only=True) for n in ("whole", "halves"))
+    assert whole["step"] == halves["step"] == 4
+    for name, weight in whole["model"].items():
+        assert torch.equal(weight, halves["model"][name]), name
+
+
+def test_when_its_minutes_are_over_a_phase_leaves_its_part(toy, short):
+    train_here(short("a", 100_000), toy, minutes=0.01)
+    assert [p.name for p in (toy / "run").glob("*.pt")] == ["a.part.pt"]
+    assert torch.load(toy / "run" / "a.part.pt", weights_only=True)["step"] > 0
+
+
+def test_a_phase_that_is_over_is_not_trained_again(toy, short):
+    train_here(short("a", 1), toy)
+    with pytest.raises(FileExistsError, match="remove it"):
+        train.train(short("a", 1), toy)
+
+
+def test_every_rank_gives_the_momentum_that_it_kept():
+    ranks = [
+        {"state": {0: "a", 1: "stale", 2: "c"}, "param_groups": []},
+        {"state": {1: "b"}, "param_groups": []},
+    ]
+    assert joined(ranks) == {"state": {0: "a", 1: "b", 2: "c"}, "param_groups": []}
+    assert joined(ranks[:1]) == ranks[0]
+
+
+def test_half_precision_gives_nearly_the_same_losses(small_model, sequences):
+    trainer, batch = Trainer(small_model, 0.02, 2e-3), sequences.at(0)
+    with torch.no_grad():
+        exact = trainer._losses(batch, 0.3, False)
+        with torch.autocast("cpu", torch.bfloat16):
+            rough = trainer._losses(batch, 0.3, False)
+    for name, loss in exact.items():
+        torch.testing.assert_close(rough[name], loss, rtol=0.02, atol=0.02)
+
+
+def test_a_gpu_takes_one_process_and_large_batches(monkeypatch):
+    phase = train.Phase("a", {}, batch=2, gpu_batch=64, ranks=2)
+    assert train.Machine.here(phase) == train.Machine("cpu", 2, 1)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    machine = train.Machine.here(phase)
+    assert machine == train.Machine("cuda", 1, 32)
+    assert machine.loaders >= 1
 
 
 def test_a_phase_without_an_end_is_refused(tmp_path):
