@@ -11,6 +11,7 @@ import torch
 
 from recipes.tiny import (
     align,
+    average,
     conditions,
     corpus,
     demo,
@@ -84,7 +85,11 @@ def align_stage(a: argparse.Namespace) -> None:
 
 
 def _last(a: argparse.Namespace) -> Path:
-    return a.out / "run" / f"{plan.PHASES[-1].name}.pt"
+    return a.out / "run" / f"{average.NAME}.pt"
+
+
+def average_stage(a: argparse.Namespace) -> None:
+    average.average(plan.AVERAGE, a.out / "run")
 
 
 def export_stage(a: argparse.Namespace) -> None:
@@ -126,7 +131,14 @@ def demo_stage(a: argparse.Namespace) -> None:
 
 
 def all_stage(a: argparse.Namespace) -> None:
-    for stage in (synth_stage, human_stage, vocabulary_stage, train_stage, export_stage):
+    for stage in (
+        synth_stage,
+        human_stage,
+        vocabulary_stage,
+        train_stage,
+        average_stage,
+        export_stage,
+    ):
         stage(a)
     heldout.make(a.out / "heldout")
     evaluate_stage(a)
@@ -138,6 +150,7 @@ STAGES = {
     "vocabulary": (vocabulary_stage, "make out/tekken.json and out/phones.json"),
     "train": (train_stage, "run the phases of plan.py, with the alignments between them"),
     "align": (align_stage, "find word times in out/corpus/human with a checkpoint"),
+    "average": (average_stage, "write the mean of the checkpoints that plan.py names to out/run/average.pt"),
     "export": (export_stage, "write a checkpoint as params.json, consolidated.safetensors, tekken.json"),
     "evaluate": (evaluate_stage, "word error rates of a checkpoint or an exported folder"),
     "sizes": (sizes_stage, "train the last phase on with larger models, and print what that brings"),

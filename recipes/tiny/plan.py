@@ -167,7 +167,7 @@ PHASES = [
             "foreign": 0.04,
             "backward": 0.035,
         },
-        steps=0,
+        steps=6686,
         start="varied",
         decay=0.55,
         delays={(6, 6): 0.46, (3, 3): 0.10, (12, 12): 0.17, (3, 12): 0.27},
@@ -182,5 +182,7 @@ SIZES = {
     "larger_encoder": {"enc_layers": 6},
 }
 """What the stage `sizes` compares."""
+AVERAGE = {"varied": 0.2, "reading": 0.8}
+"""What is shipped: reading alone forgets spelled letters and commands, and keeps most of what it learned at 80 %."""
 ALIGN_AFTER = {"open": EVERY, "delays": {}}
 """Phases after which the recordings of people are aligned (again), and of which domains only every n-th."""

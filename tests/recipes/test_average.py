@@ -1,0 +1,28 @@
+import pytest
+import torch
+
+from recipes.tiny import average
+from recipes.tiny.model import Model
+from recipes.tiny.train import Trainer
+
+
+def save(model, path):
+    Trainer(model, 0.02, 2e-3).save(path)
+    return {name: w.clone() for name, w in model.state_dict().items()}
+
+
+def test_the_mean_is_weighted_and_can_be_gone_on_from(small_model, tmp_path):
+    first = save(small_model, tmp_path / "a.pt")
+    second = save(Model(small_model.p, 5), tmp_path / "b.pt")
+    path = average.average({"a": 0.25, "b": 0.75}, tmp_path)
+    trainer = Trainer(Model(small_model.p, 5), 0.02, 2e-3)
+    trainer.restore(path)
+    for name, weight in trainer.model.state_dict().items():
+        torch.testing.assert_close(weight, 0.25 * first[name] + 0.75 * second[name])
+
+
+def test_models_of_different_sizes_are_refused(small_model, small_params, tmp_path):
+    save(small_model, tmp_path / "a.pt")
+    save(Model(small_params(small_model.p["vocab_size"], layers=2), 5), tmp_path / "b.pt")
+    with pytest.raises(ValueError, match="different sizes"):
+        average.average({"a": 0.5, "b": 0.5}, tmp_path)
