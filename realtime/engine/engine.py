@@ -77,6 +77,7 @@ class Engine:
         self._ready: dict[int, Stream] = {}  # lease -> stream with waiting frames
         self._wake = threading.Condition()
         self._stopping = False
+        self._warm = threading.Event()
         self._deliver: Deliver = lambda steps: None
         self._thread = threading.Thread(target=self._main, name="engine", daemon=True)
 
@@ -96,9 +97,13 @@ class Engine:
         return type(self._runner.state).bytes_per_slot(model.args, model.dtype)
 
     def start(self, deliver: Deliver) -> None:
-        """`deliver` is called in the engine thread, once per tick, with the steps of all streams that took part."""
+        """`deliver` is called in the engine thread, once per tick, with the steps of all streams that took part.
+
+        Returns when the first tick will be as fast as any other, or when the thread has died of the attempt.
+        """
         self._deliver = deliver
         self._thread.start()
+        self._warm.wait()
 
     def open(self, delay_tokens: int) -> Stream:
         """Raises AtCapacity when no slot is free, EngineFailed when the thread has died."""
@@ -149,6 +154,7 @@ class Engine:
     def _main(self) -> None:
         try:
             self._runner.start()
+            self._warm.set()
             while batch := self._collect():
                 self._tick(batch)
         except BaseException as error:
@@ -187,5 +193,6 @@ class Engine:
         with self._wake:
             self.failure = error
             self._ready.clear()
+        self._warm.set()
         if self.on_failure is not None:
             self.on_failure()

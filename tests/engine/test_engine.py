@@ -169,6 +169,31 @@ def test_an_error_in_deliver_is_a_failure_too(world):
     assert failed.wait(WAIT_S)
 
 
+def test_it_has_started_when_the_runner_has():
+    runner = ScriptedRunner(1)
+    held, order = threading.Event(), []
+    runner.start = lambda: (held.wait(WAIT_S), order.append("runner"))
+    engine = Engine(runner)
+    starting = threading.Thread(target=lambda: (engine.start(lambda steps: None), order.append("engine")))
+    starting.start()
+    held.set()
+    starting.join(WAIT_S)
+    assert order == ["runner", "engine"]
+    engine.stop(WAIT_S)
+
+
+def test_a_runner_that_cannot_start_holds_nobody_up():
+    runner, failed = ScriptedRunner(1), threading.Event()
+    runner.start = lambda: 1 / 0
+    engine = Engine(runner)
+    engine.on_failure = failed.set
+    engine.start(lambda steps: None)
+    assert isinstance(engine.failure, ZeroDivisionError)
+    assert failed.wait(WAIT_S)
+    with pytest.raises(EngineFailed):
+        engine.open(6)
+
+
 def test_stop_ends_the_thread_and_refuses_work(world):
     stream = world.engine.open(6)
     world.engine.stop(WAIT_S)
