@@ -34,9 +34,9 @@ FURTHER_SENTENCES = 8000
 
 
 def synth_stage(a: argparse.Namespace) -> None:
+    pools = {skip: texts.sentences(a.text, skip) for skip in {spoken.skip for spoken in plan.SPOKEN}}
     for number, spoken in enumerate(plan.SPOKEN):
-        folder, hours = a.out / "corpus" / spoken.name, spoken.hours * a.scale
-        pool = texts.sentences(a.text, spoken.skip)
+        folder, hours, pool = a.out / "corpus" / spoken.name, spoken.hours * a.scale, pools[spoken.skip]
         synth.synthesise(
             folder, hours, spoken.mix, pool, spoken.engines, workers=a.workers, seed=a.seed + number
         )

@@ -69,7 +69,7 @@ def reverberate(audio: np.ndarray, room: np.ndarray) -> np.ndarray:
 
 
 def gain(r: np.random.Generator) -> float:
-    """From 26 dB below full scale to 5 above; now and then as little as 40 dB below."""
+    """From 26 dB below the level of the corpus to 5 above; now and then as little as 40 dB below."""
     return 10 ** r.uniform(-2 if r.random() < 0.15 else -1.3, 0.25)
 
 

@@ -28,7 +28,7 @@ AUX_LAG_S = 0.08
 FLUSH_TOKENS = 11
 """A server flushes a closed gate with delay + FLUSH_TOKENS ticks of digital zeros."""
 GATED_SHARE = 0.25
-"""Of the sequences in which the gate closes between utterances, which costs a fifth of their time."""
+"""Of the sequences: in them the gate closes between utterances, and their flushes hold no words to learn."""
 IGNORE = -100
 
 

@@ -35,12 +35,15 @@ def compare(
 
 
 def _one(name: str, phase: Phase, out: Path, speech: Path) -> Trained:
-    checkpoint = train.train(phase, out, speech / "noise")
+    checkpoint = out / "run" / f"{phase.name}.pt"
+    if not checkpoint.exists():
+        train.train(phase, out, speech / "noise")
     folder = out / "sizes" / name
     export.export(checkpoint, out / "tekken.json", folder)
     scored = evaluate.evaluate(export.load(folder), Tokenizer(folder / "tekken.json"), out / "heldout")
     errors, words = scored.errors()["all"]
-    first, *rows = map(json.loads, (out / "run" / f"{phase.name}.jsonl").open())
+    first, *later = map(json.loads, (out / "run" / f"{phase.name}.jsonl").open())
+    rows = [row for row in later if "text" in row]  # every interruption leaves another head
     return Trained(
         name,
         first["parameters"] / 1e6,

@@ -69,7 +69,6 @@ class Trainer:
         self.step_number = self.phase_began = 0
         self.optimisers = optimisers(model, muon_lr, adam_lr)
         self.base_lrs = (muon_lr, adam_lr)
-        self.half = self.device.type == "cuda"
 
     @property
     def phase_steps(self) -> int:
@@ -81,7 +80,7 @@ class Trainer:
     ) -> dict:
         """One update -> the losses by name."""
         batch = Batch(*(column.to(self.device, non_blocking=True) for column in batch))
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             losses = self._losses(batch, aux_weight, aux_only)
         loss = losses["aux"] if aux_only else losses["text"] + aux_weight * losses.get("aux", 0)
         for optimiser in self.optimisers:
@@ -136,7 +135,7 @@ class Trainer:
 
         One of a smaller model is grown, and its optimisers and steps begin anew. Raises ValueError if it cannot be.
         """
-        saved = torch.load(path, weights_only=True, map_location=self.device)
+        saved = torch.load(path, weights_only=True, map_location="cpu")
         if saved["params"] != self.model.p:
             grow(saved["model"], self.model)
             return
@@ -179,9 +178,14 @@ class Log:
         for name, value in losses.items():
             total, n = self.sums.get(name, (0.0, 0))
             self.sums[name] = total + value, n + 1
-        now = time.monotonic()
-        if now - self.shown < LOG_EVERY_S:
+        if time.monotonic() - self.shown >= LOG_EVERY_S:
+            self.flush(step, factor)
+
+    def flush(self, step: int, factor: float) -> None:
+        """Writes the means since the last row, if there is anything to take them of."""
+        if not self.count:
             return
+        now = time.monotonic()
         means = {name: round(total / n, 4) for name, (total, n) in self.sums.items()}
         speed = round(self.count * self.audio_seconds / (now - self.shown), 1)
         minutes = round((now - self.began) / 60, 1)
@@ -302,6 +306,7 @@ def _loop(
             trainer.save(_part(phase, folder))
     trainer.save(folder / f"{phase.name}.pt")
     if log:
+        log.flush(trainer.step_number, lr_factor(trainer.step_number, done, phase.decay))
         _part(phase, folder).unlink(missing_ok=True)
 
 

@@ -176,6 +176,8 @@ def test_it_has_started_when_the_runner_has():
     engine = Engine(runner)
     starting = threading.Thread(target=lambda: (engine.start(lambda steps: None), order.append("engine")))
     starting.start()
+    starting.join(0.05)
+    assert starting.is_alive()
     held.set()
     starting.join(WAIT_S)
     assert order == ["runner", "engine"]

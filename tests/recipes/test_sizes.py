@@ -9,7 +9,6 @@ from tests.recipes.conftest import tone, train_here
 
 
 def test_every_size_is_trained_on_exported_and_scored(toy, small_params, monkeypatch):
-    monkeypatch.setattr(train, "LOG_EVERY_S", 0)
     monkeypatch.setattr(train, "params", small_params)
     monkeypatch.setattr(train, "train", train_here)
     for folder in ("heldout", "noise"):
@@ -23,6 +22,7 @@ def test_every_size_is_trained_on_exported_and_scored(toy, small_params, monkeyp
     same, deeper = sizes.compare(last, {"same": {}, "deeper": {"layers": 2}}, 2, toy, toy)
     assert deeper.parameters_m > same.parameters_m
     assert same.loss > 0
+    assert sizes.compare(last, {"same": {}}, 2, toy, toy) == [same]  # what is done is not trained again
     for name, layers in (("same", 1), ("deeper", 2)):
         assert json.loads((toy / "sizes" / name / "params.json").read_text())["n_layers"] == layers
 
