@@ -71,6 +71,7 @@ class Corpus:
         if domains:
             self.items = [x for x in self.items if x["domain"] in domains]
         self.weight = weight
+        self.wordless = not any(x["words"] for x in self.items)
         if not self.items:
             raise ValueError(f"no utterance of {folder} has word times: align it first")
 

@@ -113,7 +113,8 @@ class Sequences:
     """Batches by step number: the same seed, rank and step give the same batch.
 
     delays: (low, high) in tokens and the probability of each range. light_share: how many sequences get
-    augment.LIGHT instead of `kinds`.
+    augment.LIGHT instead of `kinds`. wordless_share: how many hold nothing but corpora without words, as when somebody
+    speaks another language all the time.
     """
 
     def __init__(
@@ -129,6 +130,7 @@ class Sequences:
         seed: int = 0,
         rank: int = 0,
         light_share: float = 0.0,
+        wordless_share: float = 0.0,
     ):
         if unknown := set(kinds) - augment.KINDS:
             raise ValueError(f"unknown augmentation {', '.join(sorted(unknown))}")
@@ -139,6 +141,11 @@ class Sequences:
         self.seed, self.rank = seed, rank
         weights = np.array([c.weight for c in corpora])
         self.odds = weights / weights.sum()
+        wordless = weights * [c.wordless for c in corpora]
+        if wordless_share and not wordless.any():
+            raise ValueError("no corpus without words for wordless_share")
+        self.wordless_share = wordless_share
+        self.wordless_odds = wordless / wordless.sum() if wordless_share else self.odds
 
     def at(self, step: int, shard: int = 0) -> Batch:
         """Shard n is what rank n behind this one would get."""
@@ -146,8 +153,8 @@ class Sequences:
         rows = [self._sequence(r) for _ in range(self.batch)]
         return Batch(*(torch.stack(column) for column in zip(*rows, strict=True)))
 
-    def _draw(self, r: np.random.Generator) -> tuple[dict, np.ndarray]:
-        corpus = self.corpora[r.choice(len(self.odds), p=self.odds)]
+    def _draw(self, r: np.random.Generator, odds: np.ndarray | None = None) -> tuple[dict, np.ndarray]:
+        corpus = self.corpora[r.choice(len(self.odds), p=self.odds if odds is None else odds)]
         item = corpus.items[r.integers(len(corpus.items))]
         return item, corpus.load(item)
 
@@ -171,13 +178,14 @@ class Sequences:
     def _layout(self, r: np.random.Generator, delay: int, kinds: set[str]) -> Take:
         take = Take(self.ticks, self.phone_ids)
         gated = r.random() < GATED_SHARE
+        odds = self.wordless_odds if r.random() < self.wordless_share else self.odds
         if r.random() < 0.7:  # otherwise speech at the very first sample
             take.wait(r.uniform(0, 0.8))
         while take.left > RATE // 2:
             if "noise" in kinds and r.random() < 0.04:
                 self._burst(r, take, r.uniform(2, 8))
                 continue
-            item, wave = self._draw(r)
+            item, wave = self._draw(r, odds)
             wave, speed = augment.speed(r, wave, kinds)
             take.speak(item, wave * augment.gain(r), speed)
             if gated and r.random() < 0.6:

@@ -5,6 +5,8 @@ import collections
 import torch
 import torch.distributed as dist
 
+from recipes.tiny.precision import has_half
+
 
 def world() -> tuple[int, int]:
     """(rank, ranks); (0, 1) without a process group."""
@@ -12,15 +14,20 @@ def world() -> tuple[int, int]:
 
 
 def orthogonal(x: torch.Tensor) -> torch.Tensor:
-    """[n, rows, columns] -> roughly the nearest orthogonal matrices, by five Newton-Schulz steps."""
+    """[n, rows, columns] -> roughly the nearest orthogonal matrices, by five Newton-Schulz steps.
+
+    They are rough anyway, so that bfloat16 is enough for them.
+    """
     tall = x.shape[1] > x.shape[2]
     if tall:
         x = x.mT
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    if has_half(x.device.type):
+        x = x.bfloat16()
     for _ in range(5):
         a = x @ x.mT
         x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
-    return x.mT if tall else x
+    return (x.mT if tall else x).float()
 
 
 class Muon(torch.optim.Optimizer):

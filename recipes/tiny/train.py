@@ -18,6 +18,7 @@ from recipes.tiny.data import FRAMES_PER_TICK, IGNORE, LEFT_TOKENS, Batch, Seque
 from recipes.tiny.grow import grow
 from recipes.tiny.model import Model, params
 from recipes.tiny.optim import average_gradients, joined, optimisers
+from recipes.tiny.precision import has_half
 from recipes.tiny.tokenizer import Tokenizer
 
 WARM_UP_STEPS = 50
@@ -38,6 +39,8 @@ class Phase:
     """phase to go on from; None begins from nothing"""
     aux_only_steps: int = 0
     """so many steps of the run train the encoder with the phone head alone"""
+    head_only: bool = False
+    """train nothing but the phone head, on an encoder that stays as it is"""
     aux_weight: float = 0.3
     decay: float = 0.0
     """last share of the phase in which the learning rate falls linearly to 0"""
@@ -47,6 +50,8 @@ class Phase:
     augment: tuple[str, ...] = augment.FULL
     light_share: float = 0.0
     """share of the sequences that get augment.LIGHT instead"""
+    wordless_share: float = 0.0
+    """share of the sequences that hold no words at all, from the corpora without"""
     batch: int = 2
     """sequences a step and rank"""
     gpu_batch: int = 96
@@ -61,7 +66,7 @@ class Phase:
 class Trainer:
     """Model, optimisers and the number of steps taken: everything a checkpoint holds.
 
-    On a GPU products of matrices are taken in bfloat16; weights, sums and optimisers stay in float32.
+    Products of matrices are taken in bfloat16 where the hardware has it; weights, sums and optimisers stay in float32.
     """
 
     def __init__(self, model: Model, muon_lr: float, adam_lr: float):
@@ -76,13 +81,18 @@ class Trainer:
         return self.step_number - self.phase_began
 
     def step(
-        self, batch: Batch, lr_factor: float = 1.0, aux_weight: float = 0.3, aux_only: bool = False
+        self,
+        batch: Batch,
+        lr_factor: float = 1.0,
+        aux_weight: float = 0.3,
+        aux_only: bool = False,
+        head_only: bool = False,
     ) -> dict:
         """One update -> the losses by name."""
         batch = Batch(*(column.to(self.device, non_blocking=True) for column in batch))
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
-            losses = self._losses(batch, aux_weight, aux_only)
-        loss = losses["aux"] if aux_only else losses["text"] + aux_weight * losses.get("aux", 0)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=has_half(self.device.type)):
+            losses = self._losses(batch, aux_weight, aux_only or head_only, head_only)
+        loss = losses["aux"] if aux_only or head_only else losses["text"] + aux_weight * losses.get("aux", 0)
         for optimiser in self.optimisers:
             optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -95,8 +105,11 @@ class Trainer:
         self.step_number += 1
         return {name: value.item() for name, value in losses.items()}
 
-    def _losses(self, batch: Batch, aux_weight: float, aux_only: bool) -> dict[str, torch.Tensor]:
-        frames = self.model.encode(batch.mel)
+    def _losses(
+        self, batch: Batch, aux_weight: float, aux_only: bool, head_only: bool = False
+    ) -> dict[str, torch.Tensor]:
+        with torch.set_grad_enabled(not head_only):
+            frames = self.model.encode(batch.mel)
         losses = {}
         if aux_weight or aux_only:
             logits = self.model.aux(frames).flatten(0, 1)
@@ -146,7 +159,7 @@ class Trainer:
 
 
 def lr_factor(steps: int, done: float, decay: float) -> float:
-    """Linear warm-up, constant, and linear to 0 over the last `decay` of the phase; done in 0..1."""
+    """Linear warm-up by the steps of the phase, constant, and linear to 0 over its last `decay`; done in 0..1."""
     warm = min(1.0, (steps + 1) / WARM_UP_STEPS)
     return warm * min(1.0, (1 - done) / decay) if decay else warm
 
@@ -252,6 +265,7 @@ def _run(rank: int, phase: Phase, machine: Machine, out: Path, noise: Path | Non
         phase.seed,
         rank,
         phase.light_share,
+        phase.wordless_share,
     )
     batches = data.batches(sequences, trainer.step_number, machine.shards, machine.loaders)
     sequences_a_step = machine.ranks * machine.shards * phase.batch
@@ -296,9 +310,9 @@ def _loop(
         if minutes and _together(seconds > minutes * 60):
             trainer.save(_part(phase, folder))
             return
-        factor = lr_factor(trainer.step_number, done, phase.decay)
+        factor = lr_factor(trainer.phase_steps, done, phase.decay)
         aux_only = trainer.step_number < phase.aux_only_steps
-        losses = trainer.step(next(batches), factor, phase.aux_weight, aux_only)
+        losses = trainer.step(next(batches), factor, phase.aux_weight, aux_only, phase.head_only)
         if log:
             log.add(trainer.step_number, factor, losses)
         if _together(seconds // SAVE_EVERY_S > saves):
@@ -306,7 +320,7 @@ def _loop(
             trainer.save(_part(phase, folder))
     trainer.save(folder / f"{phase.name}.pt")
     if log:
-        log.flush(trainer.step_number, lr_factor(trainer.step_number, done, phase.decay))
+        log.flush(trainer.step_number, lr_factor(trainer.phase_steps, done, phase.decay))
         _part(phase, folder).unlink(missing_ok=True)
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from recipes.tiny import augment, data
+from recipes.tiny import augment, corpus, data
 from recipes.tiny.data import IGNORE, LEFT_TOKENS, Sequences, Take, stream_targets
 from recipes.tiny.mel import FLOOR, MELS_PER_TICK, TICK_SAMPLES, log_mel
 from recipes.tiny.tokenizer import BOS, PAD, WORD
@@ -191,3 +191,31 @@ def test_noise_instead_of_speech_may_end_a_sequence(sequences):
     for step in range(60):
         batch = sequences.at(step)
         assert batch.mel.isfinite().all() and batch.mel.shape[-1] == 96 * MELS_PER_TICK
+
+
+@pytest.fixture
+def with_silence(toy, toy_tokenizer):
+    """Share of wordless sequences -> sequences over the toy corpus and one of a voice that says nothing."""
+    writer = corpus.Writer(toy / "corpus" / "mute")
+    writer.add(np.full(8000, 9000, np.int16), text="", voice="v", domain="foreign", words=[])
+    writer.close()
+    corpora = [corpus.Corpus(toy / "corpus" / name) for name in ("toy", "mute")]
+    phones = ["_", "one", "two", "three", "four"]
+    return lambda share, corpora=corpora: Sequences(
+        corpora, toy_tokenizer, phones, augment.Noises(), batch=1, ticks=96, kinds=(), wordless_share=share
+    )
+
+
+def test_wordless_sequences_hold_nothing_but_wordless_speech(with_silence):
+    def without_words(share):
+        batches = [with_silence(share).at(step) for step in range(40)]
+        return sum(int(not (b.targets == WORD).any()) for b in batches)
+
+    assert without_words(1.0) == 40
+    assert 10 <= without_words(0.5) <= 30
+    assert without_words(0.0) <= 5
+
+
+def test_wordless_sequences_need_a_corpus_without_words(with_silence, toy):
+    with pytest.raises(ValueError, match="without words"):
+        with_silence(0.1, [corpus.Corpus(toy / "corpus" / "toy")])
