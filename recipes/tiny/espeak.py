@@ -25,10 +25,15 @@ VARIANTS = [
 # By the script they are written in; espeak-ng would read any other with an English voice.
 FOREIGN = {
     "latin": words(
-        "de fr-fr es it pt pt-br nl sv da nb pl cs sk hr ro hu fi et lv lt tr id ms sw eu ca cy vi"
+        "de fr es it pt pt-br nl sv da nb pl cs sk hr ro hu fi et lv lt tr id ms sw eu ca cy vi"
     ),
     "greek": ["el"],
     "cyrillic": words("ru uk bg sr"),
+    "devanagari": words("hi mr ne"),
+    "arabic": words("ar fa"),
+    "kana": ["ja"],
+    "hangul": ["ko"],
+    "pinyin": ["cmn-latn-pinyin"],
 }
 PAUSE = "_"
 # Names that differ in spelling more than in sound; the rest keep espeak's own.

@@ -14,6 +14,16 @@ VOICES = {
     "festival-ked": "ked_diphone",
     "festival-slt": "cmu_us_slt_arctic_hts",
 }
+FOREIGN_VOICES = {
+    "ca": "upc_ca_ona_hts",
+    "cs": "czech_ph",
+    "cs-dita": "czech_dita",
+    "cs-machac": "czech_machac",
+    "fi": "hy_fi_mv_diphone",
+    "fi-lj": "suo_fi_lj_diphone",
+    "it": "lp_diphone",
+}
+"""Voices of other languages that read latin script, by language."""
 BATCH = 30
 TIMEOUT_S = 120
 
@@ -25,13 +35,25 @@ Manner = tuple[float, tuple[float, float] | None]
 def speak(batch: list[tuple[list[str], Manner]], voice: str) -> Iterator[Speech | None]:
     """The words and manner of each utterance -> its speech, None where festival made other words of it."""
     with tempfile.TemporaryDirectory() as folder:
-        script = Path(folder, "run.scm")
-        script.write_text(
-            f"(voice_{VOICES[voice]})\n" + "".join(_commands(folder, *x) for x in enumerate(batch))
-        )
-        subprocess.run(["festival", "-b", script], capture_output=True, timeout=TIMEOUT_S, check=False)
+        _run(folder, VOICES[voice], batch)
         for i, (words, _) in enumerate(batch):
             yield _read(Path(folder, f"{i}.wav"), Path(folder, f"{i}.words"), len(words))
+
+
+def nonsense(batch: list[str], language: str) -> Iterator[Speech | None]:
+    """Texts of which nothing is to be understood -> speech without words; None where festival could not."""
+    with tempfile.TemporaryDirectory() as folder:
+        _run(folder, FOREIGN_VOICES[language], [(text.split(), (1.0, None)) for text in batch])
+        for i in range(len(batch)):
+            wave = Path(folder, f"{i}.wav")
+            yield Speech(*soundfile.read(wave, dtype="int16"), [], None) if wave.exists() else None
+
+
+def _run(folder: str, voice: str, batch: list[tuple[list[str], Manner]]) -> None:
+    """Leaves a .wav and a .words of each utterance in the folder."""
+    script = Path(folder, "run.scm")
+    script.write_text(f"(voice_{voice})\n" + "".join(_commands(folder, *x) for x in enumerate(batch)))
+    subprocess.run(["festival", "-b", script], capture_output=True, timeout=TIMEOUT_S, check=False)
 
 
 def _commands(folder: str, i: int, utterance: tuple[list[str], Manner]) -> str:

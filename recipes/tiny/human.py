@@ -17,6 +17,8 @@ WAKE_WORDS = ("picovoice_wake", "precise")
 JOIN = ("fsdd", "speech_commands")
 """Corpora of single short words: several of one speaker become one utterance."""
 MAX_SECONDS, MIN_SECONDS = 19.5, 0.1
+FEWEST_PHONES = 6
+FADE_SAMPLES = 80
 CLIPPED_SHARE = 0.005
 """More samples than these at the very peak: cut off. Sound recordings have a tenth of that at most."""
 
@@ -111,6 +113,38 @@ def backward(people: Path, out: Path, hours: float = 1.0, seed: int = 0) -> None
         forward = audio[item["offset"] :][: item["samples"]]
         writer.add(forward[::-1], text="", voice=item["voice"], domain="backward", words=[])
     writer.close()
+
+
+def scrambled(people: Path, out: Path, hours: float = 1.0, seed: int = 0) -> None:
+    """Aligned recordings with their phones in random order: English sounds of people, and no English words in them."""
+    audio, writer = np.memmap(people / "audio.i16", dtype=np.int16, mode="r"), corpus.Writer(out)
+    items = [x for x in corpus.read_index(people) if len(x.get("phones", ())) >= FEWEST_PHONES]
+    r = random.Random(seed)
+    for item in r.sample(items, len(items)):
+        if writer.samples >= hours * 3600 * corpus.RATE:
+            break
+        cuts = [0, *(int(start * corpus.RATE) for _, start in item["phones"] if start > 0), item["samples"]]
+        wave = corpus.load(audio, item)
+        phones = [wave[a:b] for a, b in itertools.pairwise(cuts) if b - a > 2 * FADE_SAMPLES]
+        r.shuffle(phones)
+        mixed = corpus.to_peak(_crossfaded(phones))
+        if mixed is not None:
+            writer.add(mixed, text="", voice=item["voice"], domain="scrambled", words=[])
+    writer.close()
+
+
+def _crossfaded(parts: list[np.ndarray]) -> np.ndarray:
+    """Joins waves so that no click tells where: each begins in the last FADE_SAMPLES of the one before."""
+    ramp = np.linspace(0, 1, FADE_SAMPLES, dtype=np.float32)
+    out = np.zeros(sum(map(len, parts)), np.float32)
+    at = 0
+    for part in parts:
+        part = part.copy()
+        part[:FADE_SAMPLES] *= ramp
+        part[-FADE_SAMPLES:] *= ramp[::-1]
+        out[at : at + len(part)] += part
+        at += len(part) - FADE_SAMPLES
+    return out[: at + FADE_SAMPLES]
 
 
 def _add(writer: corpus.Writer, utterance: list[tuple[dict, np.ndarray]], name: str, speaker: str, r) -> None:

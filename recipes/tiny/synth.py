@@ -14,7 +14,7 @@ from recipes.tiny.speech import Speech
 HELD_OUT = {"flite-rms", "festival-ked", "en-us+f5", "en+m8"}
 ENGINES = {"espeak": 5.0, "flite": 4.0, "festival": 0.7}
 FOREIGN = "foreign"
-"""The domain of speech of which nothing is to be written; espeak-ng alone has voices for it."""
+"""The domain of speech of which nothing is to be written; espeak-ng and festival have voices for it."""
 STRETCH = (0.75, 1.35)
 MAX_SECONDS = 20
 PART_HOURS = 0.25
@@ -35,7 +35,7 @@ class Cast:
         """(voice, speech) of each utterance of the batch."""
         speakable = espeak.speakable if engine == "espeak" else cmu_speakable
         if batch[0][0] == FOREIGN:
-            yield from (self._foreign() for _ in batch)
+            yield from self._foreign(engine, len(batch))
             return
         spoken = [[speakable(w) for w in text.split()] for _, text in batch]
         if engine == "festival":
@@ -59,13 +59,21 @@ class Cast:
         gap = r.choice([0, 0, 0, r.randint(1, 12)])
         return voice, self.espeak.speak(words, voice, speed, pitch, span, gap)
 
-    def _foreign(self) -> tuple[str, Speech | None]:
+    def _foreign(self, engine: str, count: int) -> Iterator[tuple[str, Speech | None]]:
+        if engine == "espeak":
+            yield from (self._espeak_foreign() for _ in range(count))
+            return
+        language = self.r.choice(sorted(festival.FOREIGN_VOICES))
+        said = [texts.foreign(self.r, language=language.partition("-")[0]) for _ in range(count)]
+        yield from ((f"festival-{language}", speech) for speech in festival.nonsense(said, language))
+
+    def _espeak_foreign(self) -> tuple[str, Speech | None]:
         r = self.r
         script = r.choices(list(espeak.FOREIGN), list(map(len, espeak.FOREIGN.values())))[0]
         language, variant = r.choice(espeak.FOREIGN[script]), r.choice(espeak.VARIANTS)
         voice = language + ("+" + variant if variant else "")
         manner = r.uniform(120, 220), r.uniform(20, 80), r.uniform(20, 80)
-        return voice, self.espeak.nonsense(texts.foreign(r, script), voice, *manner)
+        return voice, self.espeak.nonsense(texts.foreign(r, script, language), voice, *manner)
 
     def _flite(self, words: list[str]) -> tuple[str, Speech | None]:
         voice = self.r.choice(self.flite_voices)
@@ -135,10 +143,10 @@ def synthesise(
 ) -> None:
     """Fills `folder` with about `hours` of speech; parts are made by `workers` processes, the same for any number.
 
-    Raises ValueError if foreign speech is mixed with other domains or engines.
+    Raises ValueError if foreign speech is mixed with other domains, or with an engine that has no voices for it.
     """
-    if FOREIGN in mix and (set(mix), set(engines)) != ({FOREIGN}, {"espeak"}):
-        raise ValueError("foreign speech is a corpus of its own, by espeak alone")
+    if FOREIGN in mix and (set(mix) != {FOREIGN} or not set(engines) <= {"espeak", "festival"}):
+        raise ValueError("foreign speech is a corpus of its own, by espeak and festival alone")
     parts = max(1, round(hours / PART_HOURS))
     jobs = [
         (folder / f"part{i:04d}", seed * 10000 + i, hours * 3600 / parts, engines, mix, pool, held_out)

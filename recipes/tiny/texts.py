@@ -1,5 +1,6 @@
 """Random English of everyday calls, by domain: words only, every number spelled, a capital letter is spelled out."""
 
+import functools
 import random
 import re
 from collections.abc import Callable, Sequence
@@ -133,6 +134,22 @@ def date(r: random.Random) -> str:
     )
 
 
+def birthday(r: random.Random) -> str:
+    """A date of the last century, as people say when they were born."""
+    day, month, year = r.randint(1, 31), r.choice(MONTHS), number(r, 10, 99)
+    century = r.choice(["nineteen ", "nineteen ", "nineteen ", "nineteen ", ""])
+    return r.choice(
+        [
+            *[f"{month} {ordinal(day)} {century}{year}"] * 4,
+            f"{r.choice(['', 'the '])}{ordinal(day)} of {month} {century}{year}",
+            f"{month} {cardinal(day)} {century}{year}",
+            f"{cardinal(day)} {month} {century}{year}",
+            *[f"{cardinal(r.randint(1, 12))} {cardinal(day)} {year}"] * 3,
+            digits(r, 5, 6),
+        ]
+    )
+
+
 def money(r: random.Random) -> str:
     amount = number(r, 1, r.choice([99, 999, 9999])) + r.choice([" dollars", " euros", " pounds"])
     return amount + (f" and {number(r, 1, 99)} cents" if r.random() < 0.3 else "")
@@ -207,14 +224,62 @@ SYLLABLES = {
     "latin": (words("b d f g k l m n p r s t v z br kl st tr"), list("aeiou"), ["", "", "n", "r", "s", "l"]),
     "greek": (list("βγδζθκλμνπρστφχ"), list("αεηιου"), ["", "ς", "ν"]),
     "cyrillic": (list("бвгджзклмнпрстчш"), list("аеиоуы"), ["", "", "н", "й", "т"]),
+    "devanagari": (list("कखगचजटडतदनपबमयरलवशसह"), ["", "ा", "ि", "ी", "ु", "े", "ो"], ["", "", "", "न", "र"]),
+    "arabic": (list("بتجحدرزسشعفقكلمنهوي"), ["َ", "ِ", "ُ", "ا", "ي", "و"], ["", "", "ن", "ر", "ل"]),
+    "kana": (
+        list("かきくけこさしすせそたちつてとなにのはひふまみもやよらりるれわ"),
+        ["", "", "う", "い"],
+        ["", "", "ん"],
+    ),
+    "hangul": (
+        list("가나다라마바사아자하고노도로모보소조기니리미시지이어서저은는을를에의한"),
+        [""],
+        ["", "", "", "요"],
+    ),
+    "pinyin": (
+        words("zh sh x q j ch b d g h l m n t z"),
+        words("a ang ian ong uo i u ao ei ui"),
+        list("1234"),
+    ),
 }
+"""Of each script: what a syllable begins with, its vowel, and what may end it."""
+WORD_LISTS = Path("/usr/share/dict")
+LISTED = {
+    "fr": "french",
+    "de": "ngerman",
+    "it": "italian",
+    "es": "spanish",
+    "nl": "dutch",
+    "pt": "portuguese",
+    "pt-br": "brazilian",
+    "pl": "polish",
+    "sv": "swedish",
+    "da": "danish",
+    "ca": "catalan",
+    "uk": "ukrainian",
+}
+"""Languages whose words Debian's word lists hold."""
+LIST_SIZE = 20_000
 
 
-def foreign(r: random.Random, script: str = "latin") -> str:
-    """Words of no language, for a voice of another one to say: speech of which nothing is to be written."""
+@functools.cache
+def listed_words(language: str) -> list[str]:
+    """Words of a language, every n-th of its list; none where the list is not installed."""
+    path = WORD_LISTS / LISTED.get(language, "")
+    if not path.is_file():
+        return []
+    found = path.read_text(encoding="utf-8", errors="ignore").split()
+    return found[:: max(1, len(found) // LIST_SIZE)]
+
+
+def foreign(r: random.Random, script: str = "latin", language: str = "") -> str:
+    """Words of another language or of none, for its voice to say: speech of which nothing is to be written."""
     onsets, vowels, codas = SYLLABLES[script]
+    known = listed_words(language) if r.random() < 0.75 else []
 
     def word() -> str:
+        if known:
+            return r.choice(known)
         return "".join(
             r.choice(onsets) + r.choice(vowels) + r.choice(codas) for _ in range(r.choice([1, 2, 2, 3, 4]))
         )
@@ -226,6 +291,7 @@ DOMAINS: dict[str, Callable[[random.Random], str]] = {
     "digits": any_digits,
     "phone": phone,
     "numbers": numbers,
+    "birthdays": birthday,
     "commands": command,
     "alnum": letters_and_digits,
     "spell": spelled,

@@ -98,3 +98,22 @@ def test_no_more_is_said_backward_than_was_asked_for(tmp_path):
     human.convert(tmp_path / "in", tmp_path / "people")
     human.backward(tmp_path / "people", tmp_path / "backward", hours=1.5 / 3600)
     assert len(corpus.read_index(tmp_path / "backward")) == 2
+
+
+def test_scrambled_speech_keeps_its_phones_and_has_no_words(tmp_path):
+    levels = [4000, 8000, 12000, 16000] * 2
+    writer = corpus.Writer(tmp_path / "people")
+    starts = [["x", i * 0.1] for i in range(len(levels))]
+    audio = np.repeat(np.array(levels, np.int16), 1600)
+    writer.add(audio, text="one", voice="v", domain="an4", words=[["one", 0.8]], phones=starts)
+    writer.add(audio, text="two", voice="v", domain="an4")  # never aligned
+    writer.close()
+    human.scrambled(tmp_path / "people", tmp_path / "scrambled")
+    [item] = corpus.read_index(tmp_path / "scrambled")
+    assert (item["text"], item["words"], "phones" in item) == ("", [], False)
+    mixed = np.fromfile(tmp_path / "scrambled" / "audio.i16", np.int16)
+    assert len(mixed) == len(audio) - 7 * human.FADE_SAMPLES
+    step = 1600 - human.FADE_SAMPLES
+    heard = mixed[800::step][: len(levels)]
+    assert sorted(heard.round(-2)) == sorted(levels)
+    assert list(heard.round(-2)) != levels

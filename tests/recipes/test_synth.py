@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from recipes.tiny import corpus, demo, heldout, synth
-from recipes.tiny.espeak import PAUSE, Espeak, word_ends
+from recipes.tiny import corpus, demo, heldout, synth, texts
+from recipes.tiny.espeak import FOREIGN, PAUSE, Espeak, word_ends
 
 
 def missing() -> str:
@@ -95,5 +95,18 @@ def test_foreign_speech_has_no_words_and_is_drawn_all_the_same(tmp_path):
     assert items and all(item["words"] == [] and item["samples"] > 0 for item in items)
     assert not any(item["voice"].startswith("en") for item in items)
     assert len(corpus.Corpus(tmp_path).items) == len(items)
-    with pytest.raises(ValueError, match="of its own"):
-        synth.synthesise(tmp_path, 1, {"foreign": 1.0, "digits": 1.0})
+    for mix, engines in (
+        ({"foreign": 1.0, "digits": 1.0}, {"espeak": 1.0}),
+        ({"foreign": 1.0}, {"flite": 1.0}),
+    ):
+        with pytest.raises(ValueError, match="of its own"):
+            synth.synthesise(tmp_path, 1, mix, engines)
+
+
+@needs_synthesisers
+@pytest.mark.parametrize("script", sorted(FOREIGN))
+def test_every_script_is_spoken_by_the_voices_that_read_it(script):
+    espeak, r = Espeak(), random.Random(1)
+    for language in FOREIGN[script]:
+        speech = espeak.nonsense(texts.foreign(r, script, language), language)
+        assert speech is not None and len(speech.audio) > 0.3 * speech.rate, language
