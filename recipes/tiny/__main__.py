@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from recipes.tiny import (
+    adopt,
     align,
     average,
     conditions,
@@ -31,11 +32,14 @@ from recipes.tiny.spell import normalise
 from recipes.tiny.tokenizer import Tokenizer
 
 FURTHER_SENTENCES = 8000
+BUNDLE = Path("realtime/assets/tiny")
 
 
 def synth_stage(a: argparse.Namespace) -> None:
     pools = {skip: texts.sentences(a.text, skip) for skip in {spoken.skip for spoken in plan.SPOKEN}}
     for number, spoken in enumerate(plan.SPOKEN):
+        if a.only and spoken.name not in a.only:
+            continue
         folder, hours, pool = a.out / "corpus" / spoken.name, spoken.hours * a.scale, pools[spoken.skip]
         synth.synthesise(
             folder, hours, spoken.mix, pool, spoken.engines, workers=a.workers, seed=a.seed + number
@@ -57,17 +61,26 @@ def vocabulary_stage(a: argparse.Namespace) -> None:
 
 
 def train_stage(a: argparse.Namespace) -> None:
-    for phase in plan.PHASES:
-        if (a.out / "run" / f"{phase.name}.pt").exists():
-            print(f"phase {phase.name} is done", flush=True)
-            continue
-        checkpoint = train.train(phase, a.out, a.speech / "noise", _minutes_left(a))
+    for phase in _to_do(a.out / "run"):
+        if isinstance(phase, average.Mean):
+            checkpoint = average.average(phase, a.out / "run")
+        else:
+            checkpoint = train.train(phase, a.out, a.speech / "noise", _minutes_left(a))
         if checkpoint is None:
             sys.exit(
                 f"the {a.minutes:g} minutes are over within phase {phase.name}: the next call goes on from there"
             )
         if phase.name in plan.ALIGN_AFTER:
             _align(a, checkpoint, plan.ALIGN_AFTER[phase.name])
+
+
+def _to_do(run: Path) -> list[train.Phase | average.Mean]:
+    """What comes behind the last step of the plan that is done."""
+    done = [i for i, step in enumerate(plan.PHASES) if (run / f"{step.name}.pt").exists()]
+    if done:
+        print(f"{plan.PHASES[done[-1]].name} is done", flush=True)
+        return plan.PHASES[done[-1] + 1 :]
+    return plan.PHASES
 
 
 def _minutes_left(a: argparse.Namespace) -> float:
@@ -77,7 +90,7 @@ def _minutes_left(a: argparse.Namespace) -> float:
 
 def _align(a: argparse.Namespace, checkpoint: Path, every: dict[str, int]) -> None:
     phones = json.loads((a.out / "phones.json").read_text())
-    align.align(checkpoint, phones, a.out / "corpus" / "human", every)
+    align.align(checkpoint, phones, a.out / "corpus" / "human", every, a.workers)
 
 
 def align_stage(a: argparse.Namespace) -> None:
@@ -85,11 +98,12 @@ def align_stage(a: argparse.Namespace) -> None:
 
 
 def _last(a: argparse.Namespace) -> Path:
-    return a.out / "run" / f"{average.NAME}.pt"
+    return a.out / "run" / f"{plan.PHASES[-1].name}.pt"
 
 
-def average_stage(a: argparse.Namespace) -> None:
-    average.average(plan.AVERAGE, a.out / "run")
+def adopt_stage(a: argparse.Namespace) -> None:
+    last = plan.PHASES[-1].name
+    print(adopt.adopt(a.bundle or BUNDLE, last, a.out, plan.ADOPT, a.speech / "noise"), flush=True)
 
 
 def export_stage(a: argparse.Namespace) -> None:
@@ -136,7 +150,6 @@ def all_stage(a: argparse.Namespace) -> None:
         human_stage,
         vocabulary_stage,
         train_stage,
-        average_stage,
         export_stage,
     ):
         stage(a)
@@ -150,7 +163,7 @@ STAGES = {
     "vocabulary": (vocabulary_stage, "make out/tekken.json and out/phones.json"),
     "train": (train_stage, "run the phases of plan.py, with the alignments between them"),
     "align": (align_stage, "find word times in out/corpus/human with a checkpoint"),
-    "average": (average_stage, "write the mean of the checkpoints that plan.py names to out/run/average.pt"),
+    "adopt": (adopt_stage, "make an exported folder the checkpoint that training goes on from"),
     "export": (export_stage, "write a checkpoint as params.json, consolidated.safetensors, tekken.json"),
     "evaluate": (evaluate_stage, "word error rates of a checkpoint or an exported folder"),
     "sizes": (sizes_stage, "train the last phase on with larger models, and print what that brings"),
@@ -183,16 +196,23 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
         p.add_argument("--workers", type=int, default=2, help="processes or threads")
         p.add_argument("--scale", type=float, default=1.0, help="share of the planned hours to synthesise")
         p.add_argument("--checkpoint", type=Path, help=".pt file or exported folder, default: the last")
-        p.add_argument("--bundle", type=Path, help="where to export to, default: out/bundle")
+        p.add_argument("--bundle", type=Path, help="where to export to, default: out/bundle; what to adopt")
         p.add_argument("--clips", type=Path, nargs="*", help="folders with a manifest.jsonl to evaluate on")
+        p.add_argument("--only", nargs="*", help="of `synth`: names of corpora in plan.py, default: all")
         p.add_argument("--delays-ms", type=int, nargs="*", default=[480])
         p.add_argument(
             "--steps", type=int, default=200, help="of `sizes`, for each size (default: %(default)s)"
         )
+        p.add_argument(
+            "--minutes",
+            type=float,
+            default=0,
+            help="`train` stops after so many, to be gone on with (0: at the end)",
+        )
         p.add_argument("--transcripts", type=Path, help="write what was heard, a file per folder of clips")
     a = parser.parse_args(argv)
     for need, users in (
-        ("speech", ("human", "train", "sizes", "nothing", "conditions", "all")),
+        ("speech", ("human", "train", "adopt", "sizes", "nothing", "conditions", "all")),
         ("text", ("synth", "vocabulary", "all")),
     ):
         if a.stage in users and getattr(a, need) is None:

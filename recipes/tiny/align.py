@@ -3,6 +3,7 @@
 Phones come from espeak-ng; each lasts at least two encoder frames (40 ms), silence is optional between words.
 """
 
+import multiprocessing
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from recipes.tiny.espeak import PAUSE, Espeak
 from recipes.tiny.mel import LOOK_AHEAD_SAMPLES, TICK_SAMPLES, log_mel
 from recipes.tiny.model import Model, block_ticks
 
+BATCH = 16
 FRAME_S = 0.02
 LEFT_TICKS = 8
 LAG_FRAMES = round((AUX_LAG_S - 0.0225) / FRAME_S)
@@ -118,35 +120,56 @@ def load_aligner(checkpoint: Path, phones: list[str]) -> Model:
 
 
 def align(
-    checkpoint: Path, phones: list[str], folder: Path, every: dict[str, int] | None = None, batch: int = 16
+    checkpoint: Path,
+    phones: list[str],
+    folder: Path,
+    every: dict[str, int] | None = None,
+    workers: int = 1,
 ) -> list[dict]:
     """Gives every utterance of a corpus that aligns well its times, takes them from the others; returns the index.
 
     `every` names domains of which only every n-th utterance is wanted.
     """
-    torch.set_num_threads(1)
-    model, espeak = load_aligner(checkpoint, phones), Espeak()
-    phone_ids = {name: i for i, name in enumerate(phones)}
-    audio, items = np.memmap(folder / "audio.i16", np.int16, "r"), corpus.read_index(folder)
-    chains = []
+    espeak, items, wanted = Espeak(), corpus.read_index(folder), []
     for i, item in enumerate(items):
         for key in ("words", "phones", "score"):
             item.pop(key, None)
-        wanted = i % (every or {}).get(item["domain"], 1) == 0
-        said = pronounce(espeak, item, set(phones)) if wanted else None
-        if said:
-            chains.append((item, Chain(said, phone_ids)))
-    chains.sort(key=lambda c: c[0]["samples"])
-    for i in range(0, len(chains), batch):
-        group = chains[i : i + batch]
-        waves = [corpus.load(audio, item) for item, _ in group]
-        for (item, chain), log_p in zip(group, posteriors(model, waves), strict=True):
-            _annotate(item, chain, log_p, phones)
-        if i // batch % 100 == 0:
-            print(f"{folder.name}: {i} of {len(chains)} aligned", flush=True)
+        if i % (every or {}).get(item["domain"], 1) == 0:
+            said = pronounce(espeak, item, set(phones))
+            if said:
+                wanted.append((i, item, said))
+    wanted.sort(key=lambda x: x[1]["samples"])
+    groups = [wanted[i : i + BATCH] for i in range(0, len(wanted), BATCH)]
+    with multiprocessing.get_context("spawn").Pool(workers, _begin, (checkpoint, phones, folder)) as pool:
+        for n, aligned in enumerate(pool.imap_unordered(_aligned, groups)):
+            for i, item in aligned:
+                items[i] = item
+            if n % 100 == 0:
+                print(f"{folder.name}: {n * BATCH} of {len(wanted)} aligned", flush=True)
     corpus.write_index(folder, items)
     _report(folder, items)
     return items
+
+
+_here: tuple[Model, list[str], np.ndarray]
+"""What a process keeps from group to group: the aligner, the phones, the audio."""
+
+
+def _begin(checkpoint: Path, phones: list[str], folder: Path) -> None:
+    global _here
+    torch.set_num_threads(1)
+    audio = np.memmap(folder / "audio.i16", np.int16, "r")
+    _here = load_aligner(checkpoint, phones), phones, audio
+
+
+def _aligned(group: list[tuple[int, dict, list[list[str]]]]) -> list[tuple[int, dict]]:
+    """(number, item, phones of its words) -> (number, item with its times)."""
+    model, phones, audio = _here
+    phone_ids = {name: i for i, name in enumerate(phones)}
+    waves = [corpus.load(audio, item) for _, item, _ in group]
+    for (_, item, said), log_p in zip(group, posteriors(model, waves), strict=True):
+        _annotate(item, Chain(said, phone_ids), log_p, phones)
+    return [(i, item) for i, item, _ in group]
 
 
 def _annotate(item: dict, chain: Chain, log_p: np.ndarray, phones: list[str]) -> None:

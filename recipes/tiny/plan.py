@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from recipes.tiny import augment, synth, texts
+from recipes.tiny.average import Mean
 from recipes.tiny.train import Phase
 
 SEED = 1
@@ -31,6 +32,16 @@ WEAK_MIX = {
     "spell": 2.0,
     "phrases": 6.0,
 }
+CALL_MIX = {
+    "digits": 1.2,
+    "phone": 1.0,
+    "numbers": 3.0,
+    "birthdays": 3.0,
+    "commands": 5.0,
+    "alnum": 2.0,
+    "spell": 2.5,
+    "phrases": 7.0,
+}
 NATURAL = {"espeak": 3.5, "flite": 4.0, "festival": 0.9}
 MORE_NATURAL = {"espeak": 3.0, "flite": 5.5, "festival": 1.5}
 SPOKEN = (
@@ -41,6 +52,9 @@ SPOKEN = (
     Spoken("varied", 8, {**WEAK_MIX, "digits": 1.5, "numbers": 4.5}, MORE_NATURAL),
     Spoken(synth.FOREIGN, 1, {synth.FOREIGN: 1.0}, {"espeak": 1.0}),
     Spoken("broad", 12, {"open": 1.0}, MORE_NATURAL, skip=("numbers_dates_generated",)),
+    Spoken("calls", 9, CALL_MIX, MORE_NATURAL),
+    Spoken("abroad", 3, {synth.FOREIGN: 1.0}, {"espeak": 4.0, "festival": 1.0}),
+    Spoken("prose", 9, {"open": 1.0}, MORE_NATURAL, skip=("numbers_dates_generated",)),
 )
 BACKWARD_HOURS = 1
 EVERY = {"librispeech": 3, "kathleen": 3, "speechocean762": 6}
@@ -55,7 +69,7 @@ MIXED = {(6, 6): 0.75, (3, 12): 0.25}
 WIDER = {(6, 6): 0.45, (3, 3): 0.15, (12, 12): 0.15, (3, 12): 0.25}
 """Delays in tokens of 80 ms; one fixed delay first, because many at once teach nothing for long."""
 
-PHASES = [
+PHASES: list[Phase | Mean] = [
     Phase("start", {"domain": 1.0}, steps=351, aux_only_steps=100, augment=augment.LIGHT),
     Phase(
         "open",
@@ -175,6 +189,37 @@ PHASES = [
         muon_lr=0.016,
         adam_lr=1.6e-3,
     ),
+    # Reading alone forgets spelled letters and commands, and keeps most of what it learned at 80 %.
+    Mean("mean", {"varied": 0.2, "reading": 0.8}),
+    # Half of the seconds are people, an eighth is speech of which nothing is to be written.
+    Phase(
+        "fluent",
+        {
+            "calls": 10.26,
+            "human:an4": 3.0,
+            "human:fsdd": 1.54,
+            "human:speech_commands": 1.5,
+            "human:librispeech": 1.95,
+            "human:speechocean762": 2.05,
+            "human:kathleen": 1.49,
+            "human:commonvoice": 0.66,
+            "human:dctts_reader": 0.2,
+            "prose": 6.47,
+            "abroad": 0.6,
+            "others": 0.45,
+            "backward": 0.12,
+            "scrambled": 0.27,
+        },
+        steps=10000,
+        start="mean",
+        decay=0.5,
+        delays={(6, 6): 0.42, (3, 3): 0.10, (12, 12): 0.20, (3, 12): 0.28},
+        light_share=0.35,
+        wordless_share=0.06,
+        batch=4,
+        muon_lr=0.02,
+        adam_lr=2e-3,
+    ),
 ]
 SIZES = {
     "shipped": {},
@@ -182,7 +227,7 @@ SIZES = {
     "larger_encoder": {"enc_layers": 6},
 }
 """What the stage `sizes` compares."""
-AVERAGE = {"varied": 0.2, "reading": 0.8}
-"""What is shipped: reading alone forgets spelled letters and commands, and keeps most of what it learned at 80 %."""
-ALIGN_AFTER = {"open": EVERY, "delays": {}}
+ADOPT = {"calls": 1.0, "prose": 0.5}
+"""Corpora by which an exported folder gets a new phone head."""
+ALIGN_AFTER = {"open": EVERY, "delays": {}, "mean": {}}
 """Phases after which the recordings of people are aligned (again), and of which domains only every n-th."""

@@ -1,7 +1,9 @@
 import numpy as np
 
-from recipes.tiny import align
+from recipes.tiny import align, corpus
 from recipes.tiny.align import Chain, viterbi
+from recipes.tiny.train import Trainer
+from tests.recipes.conftest import TONES_HZ, WORD_S
 
 PHONES = ["_", "a", "b"]
 
@@ -76,3 +78,20 @@ def test_what_fits_its_text_badly_is_listed_worst_first(tmp_path):
     align._report(tmp_path, items)
     rows = [line.split("\t") for line in (tmp_path / "misaligned.txt").read_text().splitlines()]
     assert rows == [["-4.5", "b.wav c.wav", "three four"], ["-3.0", "a.wav", "one"]]
+
+
+def test_a_corpus_is_aligned_in_its_order_by_several_processes(toy, small_model, monkeypatch):
+    monkeypatch.setattr(align, "Espeak", lambda: None)
+    monkeypatch.setattr(align, "pronounce", lambda espeak, item, known: [[w] for w in item["text"].split()])
+    monkeypatch.setattr(align, "BATCH", 7)
+    Trainer(small_model, 0.02, 2e-3).save(toy / "any.pt")
+    folder = toy / "corpus" / "toy"
+    before = corpus.read_index(folder)
+    after = align.align(toy / "any.pt", ["_", *TONES_HZ], folder, {"digits": 2}, workers=2)
+    assert [x["text"] for x in after] == [x["text"] for x in corpus.read_index(folder)]
+    assert [x["offset"] for x in after] == [x["offset"] for x in before]
+    assert all(("words" in x) == (i % 2 == 0) for i, x in enumerate(after))
+    for item in after[::2]:
+        said, ends_s = zip(*item["words"], strict=True)
+        assert " ".join(said) == item["text"]
+        assert all(0 < end <= WORD_S * len(said) + 0.02 for end in ends_s)

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from recipes.tiny import average
+from recipes.tiny.average import Mean
 from recipes.tiny.model import Model
 from recipes.tiny.train import Trainer
 
@@ -14,7 +15,8 @@ def save(model, path):
 def test_the_mean_is_weighted_and_can_be_gone_on_from(small_model, tmp_path):
     first = save(small_model, tmp_path / "a.pt")
     second = save(Model(small_model.p, 5), tmp_path / "b.pt")
-    path = average.average({"a": 0.25, "b": 0.75}, tmp_path)
+    path = average.average(Mean("both", {"a": 0.25, "b": 0.75}), tmp_path)
+    assert path == tmp_path / "both.pt"
     trainer = Trainer(Model(small_model.p, 5), 0.02, 2e-3)
     trainer.restore(path)
     for name, weight in trainer.model.state_dict().items():
@@ -25,4 +27,4 @@ def test_models_of_different_sizes_are_refused(small_model, small_params, tmp_pa
     save(small_model, tmp_path / "a.pt")
     save(Model(small_params(small_model.p["vocab_size"], layers=2), 5), tmp_path / "b.pt")
     with pytest.raises(ValueError, match="different sizes"):
-        average.average({"a": 0.5, "b": 0.5}, tmp_path)
+        average.average(Mean("both", {"a": 0.5, "b": 0.5}), tmp_path)

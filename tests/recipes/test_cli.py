@@ -2,6 +2,7 @@ import pytest
 
 from recipes.tiny import plan, train
 from recipes.tiny.__main__ import STAGES, main
+from recipes.tiny.average import Mean
 
 
 def test_every_stage_explains_itself(capsys):
@@ -29,8 +30,62 @@ def test_missing_folders_are_named(arguments, complaint, capsys):
 
 def test_the_plan_is_a_chain_of_phases_that_ends_at_a_learning_rate_of_zero():
     names = [phase.name for phase in plan.PHASES]
-    assert [phase.start for phase in plan.PHASES] == [None, *names[:-1]]
+    before = [None, *names[:-1]]
+    for step, previous in zip(plan.PHASES, before, strict=True):
+        if isinstance(step, train.Phase):
+            assert step.start == previous
+        else:
+            assert previous in step.shares and set(step.shares) <= set(names)
+            assert sum(step.shares.values()) == pytest.approx(1)
     assert set(plan.ALIGN_AFTER) <= set(names)
-    last = plan.PHASES[-1]
+    last = next(step for step in reversed(plan.PHASES) if isinstance(step, train.Phase))
     assert train.lr_factor(10_000, 1.0, last.decay) == 0
     assert all(3 <= low <= high <= 12 for low, high in last.delays)
+
+
+@pytest.fixture
+def planned(monkeypatch, tmp_path):
+    """A plan of two phases, their mean and a last phase -> (arguments of `train`, what was run of it so far)."""
+    steps = [train.Phase("a", {}), train.Phase("b", {}, start="a"), Mean("m", {"a": 0.5, "b": 0.5})]
+    monkeypatch.setattr(plan, "PHASES", [*steps, train.Phase("c", {}, start="m")])
+    monkeypatch.setattr(plan, "ALIGN_AFTER", {"m": {}})
+    (tmp_path / "run").mkdir()
+    ran = []
+
+    def done(name):
+        ran.append(name)
+        path = tmp_path / "run" / f"{name}.pt"
+        path.touch()
+        return path
+
+    def trained(phase, out, noise, minutes):
+        ran.append(minutes)
+        return None if minutes else done(phase.name)
+
+    monkeypatch.setattr("recipes.tiny.__main__.train.train", trained)
+    monkeypatch.setattr("recipes.tiny.__main__.average.average", lambda mean, folder: done(mean.name))
+    monkeypatch.setattr(
+        "recipes.tiny.__main__._align", lambda a, path, every: ran.append(f"align {path.stem}")
+    )
+    return ["train", "--out", str(tmp_path), "--speech", str(tmp_path)], ran
+
+
+def test_training_goes_through_the_plan_in_order(planned):
+    arguments, ran = planned
+    main(arguments)
+    assert ran == [0, "a", 0, "b", "m", "align m", 0, "c"]
+
+
+def test_training_goes_on_behind_the_last_step_that_is_done(planned, tmp_path):
+    arguments, ran = planned
+    (tmp_path / "run" / "m.pt").touch()
+    main(arguments)
+    assert ran == [0, "c"]
+
+
+def test_minutes_are_what_a_phase_gets_and_then_it_says_so(planned):
+    arguments, ran = planned
+    with pytest.raises(SystemExit) as e:
+        main([*arguments, "--minutes", "5"])
+    assert "5 minutes are over within phase a" in e.value.code
+    assert ran == [pytest.approx(5, abs=0.1)]
