@@ -1,5 +1,5 @@
 #!/bin/sh
-# What some tests need from the system: a browser, Node, PortAudio, a synthesiser. Where they cannot be installed, those tests
+# What some tests need from the system: a browser, Node, PortAudio, synthesisers. Where they cannot be installed, those tests
 # skip and say why; with CI=true a missing browser is a failure (tests/conftest.py).
 set -u
 
@@ -7,6 +7,9 @@ missing() {
     command -v chromium >/dev/null 2>&1 || echo chromium
     command -v node >/dev/null 2>&1 || echo nodejs
     command -v espeak-ng >/dev/null 2>&1 || echo espeak-ng
+    command -v flite >/dev/null 2>&1 || echo flite
+    command -v festival >/dev/null 2>&1 || echo festival festvox-kallpc16k festvox-kdlpc16k festvox-us-slt-hts
+    [ -d /usr/share/festival/voices/italian ] || echo festvox-italp16k
     ldconfig -p 2>/dev/null | grep -q libportaudio || echo libportaudio2
 }
 

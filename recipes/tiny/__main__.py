@@ -21,6 +21,7 @@ from recipes.tiny import (
     heldout,
     human,
     nothing,
+    others,
     plan,
     sizes,
     synth,
@@ -51,6 +52,10 @@ def human_stage(a: argparse.Namespace) -> None:
     human.check_speakers(rows, human.read_manifest(a.speech / "dev"))
     human.convert(a.speech / "train", a.out / "corpus" / "human", seed=a.seed)
     human.backward(a.out / "corpus" / "human", a.out / "corpus" / "backward", plan.BACKWARD_HOURS, a.seed)
+
+
+def others_stage(a: argparse.Namespace) -> None:
+    others.convert(a.others, a.out / "corpus" / "others", seed=a.seed)
 
 
 def vocabulary_stage(a: argparse.Namespace) -> None:
@@ -90,7 +95,9 @@ def _minutes_left(a: argparse.Namespace) -> float:
 
 def _align(a: argparse.Namespace, checkpoint: Path, every: dict[str, int]) -> None:
     phones = json.loads((a.out / "phones.json").read_text())
-    align.align(checkpoint, phones, a.out / "corpus" / "human", every, a.workers)
+    people = a.out / "corpus" / "human"
+    align.align(checkpoint, phones, people, every, a.workers)
+    human.scrambled(people, a.out / "corpus" / "scrambled", plan.SCRAMBLED_HOURS, a.seed)
 
 
 def align_stage(a: argparse.Namespace) -> None:
@@ -148,6 +155,7 @@ def all_stage(a: argparse.Namespace) -> None:
     for stage in (
         synth_stage,
         human_stage,
+        others_stage,
         vocabulary_stage,
         train_stage,
         export_stage,
@@ -160,6 +168,7 @@ def all_stage(a: argparse.Namespace) -> None:
 STAGES = {
     "synth": (synth_stage, "make the synthetic corpora in out/corpus"),
     "human": (human_stage, "convert the recordings of speech/train to out/corpus/human"),
+    "others": (others_stage, "convert recordings in other languages to out/corpus/others"),
     "vocabulary": (vocabulary_stage, "make out/tekken.json and out/phones.json"),
     "train": (train_stage, "run the phases of plan.py, with the alignments between them"),
     "align": (align_stage, "find word times in out/corpus/human with a checkpoint"),
@@ -187,6 +196,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
         p.add_argument(
             "--speech", type=Path, help="folder with train/, dev/ and noise/, a manifest.jsonl in each"
         )
+        p.add_argument("--others", type=Path, help="folder of recordings of people who speak other languages")
         p.add_argument("--text", type=Path, help="folder of .txt files, a sentence a line")
         p.add_argument(
             "--seed",
@@ -214,6 +224,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     for need, users in (
         ("speech", ("human", "train", "adopt", "sizes", "nothing", "conditions", "all")),
         ("text", ("synth", "vocabulary", "all")),
+        ("others", ("others", "all")),
     ):
         if a.stage in users and getattr(a, need) is None:
             parser.error(f"{a.stage} needs --{need}")

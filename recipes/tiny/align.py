@@ -4,6 +4,7 @@ Phones come from espeak-ng; each lasts at least two encoder frames (40 ms), sile
 """
 
 import multiprocessing
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -140,15 +141,24 @@ def align(
                 wanted.append((i, item, said))
     wanted.sort(key=lambda x: x[1]["samples"])
     groups = [wanted[i : i + BATCH] for i in range(0, len(wanted), BATCH)]
-    with multiprocessing.get_context("spawn").Pool(workers, _begin, (checkpoint, phones, folder)) as pool:
-        for n, aligned in enumerate(pool.imap_unordered(_aligned, groups)):
-            for i, item in aligned:
-                items[i] = item
-            if n % 100 == 0:
-                print(f"{folder.name}: {n * BATCH} of {len(wanted)} aligned", flush=True)
+    for n, aligned in enumerate(_each(groups, workers, (checkpoint, phones, folder))):
+        for i, item in aligned:
+            items[i] = item
+        if n % 100 == 0:
+            print(f"{folder.name}: {n * BATCH} of {len(wanted)} aligned", flush=True)
     corpus.write_index(folder, items)
     _report(folder, items)
     return items
+
+
+def _each(groups: list[list], workers: int, begin: tuple) -> Iterator[list[tuple[int, dict]]]:
+    """Every group aligned, in any order: here, or by so many processes."""
+    if workers == 1:
+        _begin(*begin)
+        yield from map(_aligned, groups)
+        return
+    with multiprocessing.get_context("spawn").Pool(workers, _begin, begin) as pool:
+        yield from pool.imap_unordered(_aligned, groups)
 
 
 _here: tuple[Model, list[str], np.ndarray]

@@ -24,9 +24,7 @@ VARIANTS = [
 ]
 # By the script they are written in; espeak-ng would read any other with an English voice.
 FOREIGN = {
-    "latin": words(
-        "de fr es it pt pt-br nl sv da nb pl cs sk hr ro hu fi et lv lt tr id ms sw eu ca cy vi"
-    ),
+    "latin": words("de fr es it pt pt-br nl sv da nb pl cs sk hr ro hu fi et lv lt tr id ms sw eu ca cy vi"),
     "greek": ["el"],
     "cyrillic": words("ru uk bg sr"),
     "devanagari": words("hi mr ne"),
@@ -55,6 +53,10 @@ SAME_PHONE = {
     "O2": "O:",
     "3": "3:",
     ";": "j",
+    "aI3": "aI@",
+    "@-": "@",
+    "n-": "n",
+    "?": "t",
 }
 
 _PHONEME_EVENTS = 1 << 15 | 1

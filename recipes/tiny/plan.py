@@ -57,6 +57,7 @@ SPOKEN = (
     Spoken("prose", 9, {"open": 1.0}, MORE_NATURAL, skip=("numbers_dates_generated",)),
 )
 BACKWARD_HOURS = 1
+SCRAMBLED_HOURS = 2
 EVERY = {"librispeech": 3, "kathleen": 3, "speechocean762": 6}
 """Of these recordings only every n-th is aligned the first time, which takes the longest."""
 

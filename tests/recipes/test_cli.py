@@ -18,6 +18,7 @@ def test_every_stage_explains_itself(capsys):
     [
         (["human", "--out", "x"], "human needs --speech"),
         (["synth", "--out", "x"], "synth needs --text"),
+        (["others", "--out", "x"], "others needs --others"),
         (["evaluate", "--out", "x"], "evaluate needs --speech or --clips"),
         (["evaluate", "--out", "x", "--clips", "y", "--delays-ms", "250"], "multiples of 80"),
     ],

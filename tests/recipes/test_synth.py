@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from recipes.tiny import corpus, demo, heldout, synth, texts
+from recipes.tiny import corpus, demo, festival, heldout, synth, texts
 from recipes.tiny.espeak import FOREIGN, PAUSE, Espeak, word_ends
 
 
@@ -101,6 +101,14 @@ def test_foreign_speech_has_no_words_and_is_drawn_all_the_same(tmp_path):
     ):
         with pytest.raises(ValueError, match="of its own"):
             synth.synthesise(tmp_path, 1, mix, engines)
+
+
+@needs_synthesisers
+def test_festival_speaks_other_languages_without_words_where_it_has_a_voice(monkeypatch):
+    [speech] = festival.nonsense(["buongiorno signore"], "it")
+    assert speech.word_ends_s == [] and len(speech.audio) > 0.5 * speech.rate
+    monkeypatch.setitem(festival.FOREIGN_VOICES, "xx", "no_such_voice")
+    assert list(festival.nonsense(["a", "b"], "xx")) == [None, None]
 
 
 @needs_synthesisers
