@@ -4,9 +4,10 @@ Every English clip is streamed through a real server as by `bench wer`; the word
 reference by jiwer, both in the form of bench/normalise.py. A heard word is right if all of it is equal to what was said
 there; substituted and inserted words are wrong. Words that were not heard have no confidence and count nowhere.
 
-The server runs on the checkpoint without its confidence.json, so that it tells raw scores. `calibrated` is the
-confidence of each word by a fit on the other folds: clips are dealt into --folds parts by a fixed seed, and the words
-of each part get the map that was fitted on the words of the others. `shipped` is what the checkpoint's own
+The server runs on the checkpoint with a confidence.json that tells raw scores, and leaves out the words that the
+shipped one leaves out (`unwritten_below`, which --write keeps). `calibrated` is the confidence of each word by a fit on
+the other folds: clips are dealt into --folds parts by a fixed seed, and the words of each part get the map that was
+fitted on the words of the others. `shipped` is what the checkpoint's own
 confidence.json makes of the scores; if it was fitted on these recordings, that flatters.
 
 ECE % is the expected calibration error: words in order of confidence, cut into 10 bins of equally many words;
@@ -23,7 +24,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -63,10 +64,10 @@ def run(options: argparse.Namespace) -> Report:
     folder = hub.locate(options.model or BUNDLED_MODEL, progress)
     shipped = Calibration.load(folder / CALIBRATION_FILE)
     with tempfile.TemporaryDirectory(prefix="voxwire-raw-") as raw:
-        bare = _without_calibration(folder, Path(raw) / folder.resolve().name)
+        bare = _without_calibration(folder, Path(raw) / folder.resolve().name, shipped.unwritten_below)
         words, delay_ms = _listen(argparse.Namespace(**vars(options) | {"model": bare}), rows)
     report = measured(words, options.folds, shipped if (folder / CALIBRATION_FILE).exists() else None)
-    fitted = _fit(words)
+    fitted = replace(_fit(words), unwritten_below=shipped.unwritten_below)
     model = hub.display_name(folder, folder)
     report.setting = {
         "model": model,
@@ -83,12 +84,14 @@ def run(options: argparse.Namespace) -> Report:
     return report
 
 
-def _without_calibration(folder: Path, beside: Path) -> str:
-    """A folder of links to everything in a checkpoint but its calibration."""
+def _without_calibration(folder: Path, beside: Path, unwritten_below: float) -> str:
+    """A folder of links to everything in a checkpoint, with raw scores for the words that it writes."""
     beside.mkdir()
     for file in folder.resolve().iterdir():
         if file.name != CALIBRATION_FILE:
             (beside / file.name).symlink_to(file)
+    raw = Calibration(unwritten_below=unwritten_below)
+    (beside / CALIBRATION_FILE).write_text(raw.json("raw scores"), "utf-8")
     return str(beside)
 
 

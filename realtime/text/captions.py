@@ -86,7 +86,7 @@ class Captions:
             self._settle(self._words.cut())
             self._finish("length", 0)
         text, settled = self._words.push(step, token, logprob)
-        if self._logprobs and step > self._delay_tokens:
+        if self._logprobs and step > self._delay_tokens and self._words.is_written:
             self._note_piece(token, logprob)
         self._settle(settled)
         self._grow(text)

@@ -1,9 +1,13 @@
-"""Raw scores of words to probabilities that the words are right.
+"""Raw scores of words to probabilities that the words are right, and which words are not worth writing.
 
 The raw score is the probability that the model gave to the pieces of a word. Models are too sure of what they write,
 or not sure enough; how much is measured on recordings (`python -m bench confidence`) and lies beside the weights it was
 measured with, as `confidence.json`: {"scale": 0.9, "offset": -0.5, "source": "any text"}. A checkpoint without that
 file gives raw scores.
+
+`unwritten_below`, which may stand there too, is for small models that write something whatever they hear: a word whose
+first piece was less likely than that is left out. The first piece decides, so that no text has to wait or be taken
+back.
 """
 
 from __future__ import annotations
@@ -27,10 +31,11 @@ class Calibration:
 
     scale: float = 1.0
     offset: float = 0.0
+    unwritten_below: float = 0.0  # probability of a word's first piece; 0 writes every word
 
     def probability(self, score: float) -> float:
         """0..1 -> 0..1."""
-        if self == IDENTITY:
+        if (self.scale, self.offset) == (1.0, 0.0):
             return score
         return _sigmoid(self.scale * log_odds(score) + self.offset)
 
@@ -46,18 +51,23 @@ class Calibration:
             raise CheckpointError(f"{path}: no JSON ({error}).") from None
         if not isinstance(fields, dict):
             raise CheckpointError(f"{path}: expected an object with scale and offset.")
-        if unknown := sorted(fields.keys() - {"scale", "offset", "source"}):
+        if unknown := sorted(fields.keys() - {"scale", "offset", "unwritten_below", "source"}):
             raise CheckpointError(f"{path}: unknown field {unknown[0]!r}.")
-        found = cls(_number(path, fields, "scale"), _number(path, fields, "offset"))
+        unwritten_below = _number(path, fields, "unwritten_below") if "unwritten_below" in fields else 0.0
+        found = cls(_number(path, fields, "scale"), _number(path, fields, "offset"), unwritten_below)
         if found.scale <= 0:
             raise CheckpointError(
                 f"{path}: scale must be greater than 0, so that a higher score stays higher."
             )
+        if not 0 <= found.unwritten_below < 1:
+            raise CheckpointError(f"{path}: unwritten_below is a probability, from 0 to less than 1.")
         return found
 
     def json(self, source: str) -> str:
         """The text of such a file."""
         fields = {"scale": self.scale, "offset": self.offset, "source": source}
+        if self.unwritten_below:
+            fields["unwritten_below"] = self.unwritten_below
         return json.dumps(fields, indent=1, ensure_ascii=False) + "\n"
 
 

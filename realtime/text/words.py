@@ -12,7 +12,7 @@ are estimates: the words of a group share the time since the group before, each 
 
 The score of a word is the product of the probabilities of its pieces: how likely the model found it, whole. Neither the
 marker counts nor a piece of nothing but punctuation, of which no word is wrong. The checkpoint's calibration makes a
-confidence of it.
+confidence of it, and says which words are not written at all. Those take their share of the time all the same.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ class LeaseWord:
 class _Open:
     """A word of the group that is being written."""
 
+    is_written: bool = True
     text: str = ""
     spoken_ms: float = 0.0
     logprobs: list[float] = field(default_factory=list)
@@ -80,6 +81,8 @@ class WordDecoder:
         self._marked = False  # a marker waits for the text behind it
         self._marked_step: int | None = None  # its step, while nothing but the marker lies between
         self._writing = False  # the last step wrote text
+        doubt = calibration.unwritten_below
+        self._least_logprob = math.log(doubt) if doubt else -math.inf  # of the first piece of a word
 
     def push(self, step: int, token: int, logprob: float) -> tuple[str, list[LeaseWord]]:
         """Take the token of step `step`. Returns the text it adds, white space in front included, and
@@ -128,6 +131,11 @@ class WordDecoder:
         return text, words + self._settle()
 
     @property
+    def is_written(self) -> bool:
+        """Whether the word of the last piece is one that is written."""
+        return not self._group or self._group[-1].is_written
+
+    @property
     def unsettled_ms(self) -> float:
         """The start of the first word whose times are not settled, by what is known now; infinity without any."""
         if not self._group:
@@ -142,9 +150,10 @@ class WordDecoder:
                 self._space = True
                 continue
             if self._begins_word(run):
-                added += " " if self._space else ""
                 words += self._begin()
-            added += run
+                self._group[-1].is_written = math.fsum(self._logprobs) >= self._least_logprob
+                added += " " if self._space and self.is_written else ""
+            added += run if self.is_written else ""
             self._group[-1].extend(run, self._logprobs)
             self._space = self._marked = False
             self._marked_step, self._continues = None, True
@@ -176,6 +185,8 @@ class WordDecoder:
         words, end = [], self._group_end_ms - share * sum(spoken)
         for word, duration in zip(self._group, spoken, strict=True):
             start, end = end, end + share * duration
+            if not word.is_written:
+                continue
             confidence = round(self._calibration.probability(word.score), 4)
             words.append(LeaseWord(word.text, round(start), round(end), confidence))
         if self._group:

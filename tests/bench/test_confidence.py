@@ -125,25 +125,27 @@ def options(tmp_path, folder):
 
 def test_the_map_of_all_words_is_written_and_raw_scores_are_asked_for(options, monkeypatch, tmp_path):
     shipped = tmp_path / "small" / CALIBRATION_FILE
-    shipped.write_text(Calibration(0.5, 0.5).json("earlier"))
+    shipped.write_text(Calibration(0.5, 0.5, unwritten_below=0.3).json("earlier"))
     asked = []
 
     def listen(options, rows):
-        asked.append(
-            (sorted(path.name for path in (tmp_path / options.model).iterdir()), [row.group for row in rows])
-        )
+        model = tmp_path / options.model
+        files = sorted(path.name for path in model.iterdir())
+        asked.append((files, Calibration.load(model / CALIBRATION_FILE), [row.group for row in rows]))
         return words(Calibration(0.7, -1.5)), 480
 
     monkeypatch.setattr(confidence, "_listen", listen)
     report = confidence.run(options)
-    assert asked == [(["consolidated.safetensors", "params.json", "tekken.json"], ["g"])]
+    files = [CALIBRATION_FILE, "consolidated.safetensors", "params.json", "tekken.json"]
+    assert asked == [(files, Calibration(unwritten_below=0.3), ["g"])]
     assert [row[0] for row in report.rows] == ["raw score", "calibrated", "shipped"]
     assert report.setting["model"] == "small"
     found = Calibration.load(options.write)
     assert (found.scale, found.offset) == (pytest.approx(0.7, abs=0.1), pytest.approx(-1.5, abs=0.1))
     source = json.loads(options.write.read_text())["source"]
     assert source.startswith("python -m bench confidence: small, 3000 words of speech at 480 ms, ")
-    assert Calibration.load(shipped) == Calibration(0.5, 0.5), "the checkpoint itself is not touched"
+    assert found.unwritten_below == 0.3
+    assert Calibration.load(shipped) == Calibration(0.5, 0.5, 0.3), "the checkpoint itself is not touched"
 
 
 def test_faults_are_found_before_the_work(options, monkeypatch, tmp_path):

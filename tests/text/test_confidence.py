@@ -23,6 +23,10 @@ def test_probabilities_grow_with_the_score_and_stay_between_0_and_1(calibration)
     assert all(0 <= value <= 1 for value in found)
 
 
+def test_what_is_not_written_does_not_change_the_confidence_of_the_rest():
+    assert Calibration(1.0, 0.0, unwritten_below=0.4).probability(1.0) == 1.0
+
+
 def test_odds_are_raised_to_the_scale_and_multiplied():
     assert Calibration(2.0, math.log(3)).probability(0.25) == pytest.approx(0.25)  # odds 1/3 -> 1/9 * 3
     assert Calibration(2.0, math.log(3)).probability(0.5) == pytest.approx(0.75)
@@ -41,8 +45,9 @@ def test_without_a_file_scores_stay_as_they_are(tmp_path):
 
 def test_what_is_written_is_read(tmp_path):
     path = tmp_path / "confidence.json"
-    path.write_text(Calibration(0.87, -0.93).json("measured on é"), encoding="utf-8")
-    assert Calibration.load(path) == Calibration(0.87, -0.93)
+    for calibration in (Calibration(0.87, -0.93), Calibration(1.0, 0.0, 0.35)):
+        path.write_text(calibration.json("measured on é"), encoding="utf-8")
+        assert Calibration.load(path) == calibration
     assert json.loads(path.read_text(encoding="utf-8"))["source"] == "measured on é"
 
 
@@ -62,6 +67,9 @@ def test_what_is_written_is_read(tmp_path):
         ('{"scale": 0, "offset": 0}', "scale must be greater than 0"),
         ('{"scale": -1, "offset": 0}', "scale must be greater than 0"),
         ('{"scale": 1, "offset": 0, "ofset": 1}', "unknown field 'ofset'"),
+        ('{"scale": 1, "offset": 0, "unwritten_below": 1}', "unwritten_below is a probability"),
+        ('{"scale": 1, "offset": 0, "unwritten_below": -0.1}', "unwritten_below is a probability"),
+        ('{"scale": 1, "offset": 0, "unwritten_below": null}', "unwritten_below must be a number"),
     ],
 )
 def test_a_broken_file_is_named_with_what_is_wrong(tmp_path, text, complaint):

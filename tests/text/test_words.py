@@ -267,3 +267,54 @@ def test_any_tokens_make_growing_text_and_ordered_words(tekken, token):
         times = [ms for word in words for ms in (word.start_ms, word.end_ms)]
         assert times == sorted(times) and min(times, default=0) >= 0
         assert all(0 <= word.confidence <= 1 for word in words)
+
+
+DOUBTING = Calibration(unwritten_below=0.5)
+SURE, UNSURE = math.log(0.9), math.log(0.2)
+
+
+def doubted(run, script, unsure, **options):
+    """The pieces numbered in `unsure` are improbable."""
+    logprobs = [UNSURE if n in unsure else SURE for n in range(len(script))]
+    return run(script, logprobs, calibration=DOUBTING, **options)
+
+
+def test_a_word_whose_first_piece_is_improbable_is_not_written(run):
+    script = ["W", " hello", "P", "W", " won", "der", "ful", "P", "W", " world"]
+    out = doubted(run, script, {4})
+    assert (out.text, texts(out)) == (" hello world", ["hello", "world"])
+    everything = run(script)
+    kept = [word for word in everything.words if word.text != "wonderful"]
+    assert [(w.start_ms, w.end_ms) for w in out.words] == [(w.start_ms, w.end_ms) for w in kept]
+
+
+def test_only_the_first_piece_decides_so_that_nothing_is_taken_back(run):
+    out = doubted(run, ["W", " hello", "P", "W", " won", "der", "ful"], {5, 6})
+    assert out.text == " hello wonderful"
+    assert out.words[1].confidence < 0.1
+
+
+def test_words_that_are_not_written_leave_no_trace_at_the_edges(run):
+    assert doubted(run, ["W", " hello", " world"], {1}).text == " world"
+    assert doubted(run, ["W", " hello", " world", "."], {2, 3}).text == " hello"
+    nothing = doubted(run, ["W", " hello"], {1})
+    assert (nothing.text, nothing.words) == ("", [])
+
+
+def test_characters_without_spaces_can_be_left_out_too(run):
+    out = doubted(run, ["W", "你好", "P", "W", "世界", "。", "P"], {1})
+    assert (out.text, texts(out)) == ("世界。", ["世界。"])
+
+
+def test_without_a_threshold_every_word_is_written(run):
+    script = ["W", " hello", "P", "W", " world"]
+    assert run(script, [-20.0] * len(script)).text == " hello world"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_text_and_words_agree_whatever_is_left_out(run, seed):
+    r = random.Random(seed)
+    script = [r.choice(["P", "W", " hello", " won", "der", " a b", "."]) for _ in range(200)]
+    out = doubted(run, script, {n for n in range(200) if r.random() < 0.5})
+    assert "".join(out.text.split()) == "".join(texts(out))
+    assert len(out.words) < len(run(script).words)
