@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from realtime.text.confidence import CALIBRATION_FILE, Calibration
 from recipes.tiny import (
     adopt,
     align,
@@ -123,8 +124,16 @@ def evaluate_stage(a: argparse.Namespace) -> None:
     checkpoint = a.checkpoint or a.out / "bundle"
     tekken = checkpoint / "tekken.json" if checkpoint.is_dir() else a.out / "tekken.json"
     model, tokenizer = export.load(checkpoint), Tokenizer(tekken)
+    shipped = Calibration.load(tekken.with_name(CALIBRATION_FILE)).unwritten_below
     for folder in a.clips or [a.speech / "dev", a.out / "heldout"]:
-        scored = {d: evaluate.evaluate(model, tokenizer, folder, d) for d in (ms // 80 for ms in a.delays_ms)}
+        if a.unwritten_below:
+            by = evaluate.thresholds(model, tokenizer, folder, a.unwritten_below, a.delays_ms[0] // 80)
+            scored = {f"below {threshold:g}": one for threshold, one in by.items()}
+        else:
+            scored = {
+                f"{ms} ms": evaluate.evaluate(model, tokenizer, folder, ms // 80, shipped)
+                for ms in a.delays_ms
+            }
         print(f"\n{folder.name}\n\n{evaluate.table(scored)}", flush=True)
         if a.transcripts:
             evaluate.write(scored, a.transcripts.with_name(f"{a.transcripts.stem}_{folder.name}.jsonl"))
@@ -209,6 +218,12 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
         p.add_argument("--bundle", type=Path, help="where to export to, default: out/bundle; what to adopt")
         p.add_argument("--clips", type=Path, nargs="*", help="folders with a manifest.jsonl to evaluate on")
         p.add_argument("--only", nargs="*", help="of `synth`: names of corpora in plan.py, default: all")
+        p.add_argument(
+            "--unwritten-below",
+            type=float,
+            nargs="*",
+            help="of `evaluate`: thresholds to compare at the first delay, default: that of confidence.json",
+        )
         p.add_argument("--delays-ms", type=int, nargs="*", default=[480])
         p.add_argument(
             "--steps", type=int, default=200, help="of `sizes`, for each size (default: %(default)s)"

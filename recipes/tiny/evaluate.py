@@ -2,6 +2,7 @@
 
 import collections
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,10 +27,10 @@ class Scored(list):
     """[(group, reference, heard)] of a run."""
 
     def errors(self) -> dict[str, tuple[int, int]]:
-        """Group, and "all" -> (word errors, words of the reference)."""
+        """Group, and "all" of what has words -> (word errors, words of the reference)."""
         errors, words = collections.Counter(), collections.Counter()
         for group, reference, heard in self:
-            for name in (group, "all"):
+            for name in (group, "all") if reference else (group,):
                 errors[name] += distance(reference.split(), heard.split())
                 words[name] += len(reference.split())
         return {name: (errors[name], words[name]) for name in sorted(words)}
@@ -47,11 +48,14 @@ def distance(reference: list[str], heard: list[str]) -> int:
 
 
 def read_clips(folder: Path) -> list[tuple[str, str, np.ndarray]]:
-    """(group, normalised text, float32 audio at 16 kHz) of every English one-channel clip of a manifest."""
+    """(group, normalised text, float32 audio at 16 kHz) of every one-channel clip of a manifest that can be written, or
+    has nothing to write: other languages and noises have the text "".
+    """
     clips = []
     for row in read_manifest(folder):
-        text = normalise(row["text"]) if isinstance(row["text"], str) else None
-        if not text or row["group"] in NOT_ENGLISH:
+        text = "" if row["group"] in NOT_ENGLISH else row["text"]
+        text = text and normalise(text) if isinstance(text, str) else None
+        if text is None:
             continue
         audio, rate = soundfile.read(folder / row["path"], dtype="float32", always_2d=True)
         audio = audio[:, 0]
@@ -62,16 +66,34 @@ def read_clips(folder: Path) -> list[tuple[str, str, np.ndarray]]:
 
 
 @torch.no_grad()
-def transcribe(model: Model, waves: list[np.ndarray], delay: int) -> list[list[int]]:
-    """float32 waves -> tokens each; every wave gets the padding in front and a server's flush behind."""
+def transcribe(model: Model, waves: list[np.ndarray], delay: int) -> list[tuple[list[int], list[float]]]:
+    """float32 waves -> tokens and their log probabilities; every wave gets the padding in front and a server's flush
+    behind.
+    """
     block = block_ticks(model.p)
     counts = [LEFT_TOKENS + -(-len(w) // TICK_SAMPLES) + delay + FLUSH_TOKENS for w in waves]
     ticks = -(-max(counts) // block) * block
     audio = torch.zeros(len(waves), ticks * TICK_SAMPLES + LOOK_AHEAD_SAMPLES)
     for row, wave in zip(audio, waves, strict=True):
         row[LEFT_TOKENS * TICK_SAMPLES :][: len(wave)] = torch.from_numpy(wave)
-    tokens = model.greedy(model.adapt(model.encode(log_mel(audio))), delay)
-    return [row[: n + 1].tolist() for row, n in zip(tokens, counts, strict=True)]
+    tokens, logprobs = model.greedy(model.adapt(model.encode(log_mel(audio))), delay)
+    return [
+        (row[: n + 1].tolist(), sure[: n + 1].tolist())
+        for row, sure, n in zip(tokens, logprobs, counts, strict=True)
+    ]
+
+
+def written(
+    tokenizer: Tokenizer, tokens: list[int], logprobs: list[float], unwritten_below: float = 0.0
+) -> str:
+    """The text of the words whose first piece was at least so probable: what a server writes of them."""
+    kept, keeps = [], True
+    for token, logprob in zip(tokens, logprobs, strict=True):
+        if tokenizer.begins_word(token):
+            keeps = math.exp(logprob) >= unwritten_below
+        if keeps:
+            kept.append(token)
+    return tokenizer.decode(kept)
 
 
 def batches(clips: list[tuple[str, str, np.ndarray]]) -> Iterator[list[tuple[str, str, np.ndarray]]]:
@@ -87,34 +109,42 @@ def batches(clips: list[tuple[str, str, np.ndarray]]) -> Iterator[list[tuple[str
         yield group
 
 
-def evaluate(model: Model, tokenizer: Tokenizer, folder: Path, delay: int = 6) -> Scored:
+def evaluate(
+    model: Model, tokenizer: Tokenizer, folder: Path, delay: int = 6, unwritten_below: float = 0.0
+) -> Scored:
     """Decodes the clips of folder/manifest.jsonl at a delay in tokens."""
-    scored = Scored()
+    return thresholds(model, tokenizer, folder, [unwritten_below], delay)[unwritten_below]
+
+
+def thresholds(
+    model: Model, tokenizer: Tokenizer, folder: Path, unwritten_below: list[float], delay: int = 6
+) -> dict[float, Scored]:
+    """The same for several thresholds below which a word is not written, from one decoding."""
+    scored = {below: Scored() for below in unwritten_below}
     for group in batches(read_clips(folder)):
-        for (name, text, _), tokens in zip(
-            group, transcribe(model, [c[2] for c in group], delay), strict=True
-        ):
-            scored.append((name, text, tokenizer.decode(tokens)))
+        heard = transcribe(model, [c[2] for c in group], delay)
+        for (name, text, _), (tokens, logprobs) in zip(group, heard, strict=True):
+            for below, one in scored.items():
+                one.append((name, text, written(tokenizer, tokens, logprobs, below)))
     return scored
 
 
-def table(by_delay: dict[int, Scored]) -> str:
-    """A Markdown table: a row per group, a column per delay in tokens."""
-    delays = list(by_delay)
-    errors = {d: by_delay[d].errors() for d in delays}
-    head = ["group", "words", *(f"{d * 80} ms" for d in delays)]
-    rows = [head, ["---", "--:", *["--:"] * len(delays)]]
-    for name in errors[delays[0]]:
-        rates = [f"{100 * errors[d][name][0] / errors[d][name][1]:.1f}" for d in delays]
-        rows.append([name, str(errors[delays[0]][name][1]), *rates])
+def table(columns: dict[str, Scored]) -> str:
+    """A Markdown table: a row per group; of what holds no words to hear it tells how many were written."""
+    errors = [scored.errors() for scored in columns.values()]
+    rows = [["group", "words", *columns], ["---", "--:", *["--:"] * len(columns)]]
+    for name, (_, words) in errors[0].items():
+        counts = [found[name][0] for found in errors]
+        rates = [f"{100 * n / words:.1f}" if words else f"{n} words" for n in counts]
+        rows.append([name, str(words), *rates])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def write(by_delay: dict[int, Scored], path: Path) -> None:
+def write(columns: dict[str, Scored], path: Path) -> None:
     """All transcripts, for reading."""
     rows = [
-        {"delay": d, "group": g, "text": t, "heard": h}
-        for d, scored in by_delay.items()
+        {"column": name, "group": g, "text": t, "heard": h}
+        for name, scored in columns.items()
         for g, t, h in scored
     ]
     path.write_text("".join(json.dumps(r) + "\n" for r in rows))

@@ -307,7 +307,9 @@ class Model(nn.Module):
 
     @torch.no_grad()
     def greedy(self, audio, delay: int, bos: int = 1, pad: int = 32, left: int = 32):
-        """Streaming decoding, one token a position: audio vectors [B, T, dim] -> tokens [B, T + 1] with the prompt."""
+        """Streaming decoding, one token a position: audio vectors [B, T, dim] -> tokens [B, T + 1] with the prompt,
+        and the log probability of each [B, T + 1], 0 in the prompt.
+        """
         b, t, _ = audio.shape
         p, window = self.p, self.p["sliding_window"]
         condition = self.condition(torch.full((b,), delay, device=audio.device))
@@ -315,6 +317,7 @@ class Model(nn.Module):
         cache = torch.zeros(shape, device=audio.device)
         tokens = torch.full((b, t + 1), pad, dtype=torch.long, device=audio.device)
         tokens[:, 0] = bos
+        logprobs = torch.zeros(b, t + 1, device=audio.device)
         ropes = rotation(torch.arange(t, device=audio.device), p["head_dim"], p["rope_theta"])
         for i in range(t):
             rope = ropes[i : i + 1]
@@ -323,8 +326,8 @@ class Model(nn.Module):
                 attend = lambda m, n, memory=memory: m.step(n, rope, memory, i, window)  # noqa: E731, B023
                 x = layer(x, attend, condition)
             if i >= left + delay:
-                tokens[:, i + 1] = self._logits(x[:, 0]).argmax(-1)
-        return tokens
+                logprobs[:, i + 1], tokens[:, i + 1] = self._logits(x[:, 0]).log_softmax(-1).max(-1)
+        return tokens, logprobs
 
 
 def block_ticks(p: dict) -> int:

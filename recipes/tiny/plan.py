@@ -56,8 +56,8 @@ SPOKEN = (
     Spoken("abroad", 3, {synth.FOREIGN: 1.0}, {"espeak": 4.0, "festival": 1.0}),
     Spoken("prose", 9, {"open": 1.0}, MORE_NATURAL, skip=("numbers_dates_generated",)),
 )
-BACKWARD_HOURS = 1
-SCRAMBLED_HOURS = 2
+BACKWARD_HOURS = 4
+SCRAMBLED_HOURS = 6
 EVERY = {"librispeech": 3, "kathleen": 3, "speechocean762": 6}
 """Of these recordings only every n-th is aligned the first time, which takes the longest."""
 
@@ -206,17 +206,17 @@ PHASES: list[Phase | Mean] = [
             "human:commonvoice": 0.66,
             "human:dctts_reader": 0.2,
             "prose": 6.47,
-            "abroad": 0.6,
-            "others": 0.45,
-            "backward": 0.12,
-            "scrambled": 0.27,
+            "abroad": 0.9,
+            "others": 0.7,
+            "backward": 0.35,
+            "scrambled": 0.5,
         },
         steps=10000,
         start="mean",
         decay=0.5,
         delays={(6, 6): 0.42, (3, 3): 0.10, (12, 12): 0.20, (3, 12): 0.28},
         light_share=0.35,
-        wordless_share=0.06,
+        wordless_share=0.08,
         batch=4,
         muon_lr=0.02,
         adam_lr=2e-3,

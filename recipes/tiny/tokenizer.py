@@ -127,6 +127,9 @@ class Tokenizer:
             parts[i : i + 2] = [parts[i] + parts[i + 1]]
         return [self._ranks[p] for p in parts]
 
+    def begins_word(self, token: int) -> bool:
+        return token >= SPECIALS and self.bytes[token - SPECIALS].startswith(b" ")
+
     def decode(self, ids: Iterable[int]) -> str:
         """Text of the ids, control tokens left out."""
         text = b"".join(self.bytes[i - SPECIALS] for i in ids if i >= SPECIALS)

@@ -19,7 +19,7 @@ def test_greedy_decoding_agrees_with_the_teacher_forced_pass(small_model, sequen
     mel, delay = sequences.at(0).mel, 2
     small_model.embedding.audio_language_projection[2].weight.mul_(50)  # tokens follow the audio
     audio = small_model.adapt(small_model.encode(mel))
-    tokens = small_model.greedy(audio, delay)
+    tokens, _ = small_model.greedy(audio, delay)
     logits = small_model.decode(audio, tokens[:, :-1], torch.tensor([delay]))
     first = 32 + delay
     assert tokens[0, : first + 1].tolist() == [BOS] + [PAD] * first
