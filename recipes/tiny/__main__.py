@@ -127,11 +127,12 @@ def evaluate_stage(a: argparse.Namespace) -> None:
     shipped = Calibration.load(tekken.with_name(CALIBRATION_FILE)).unwritten_below
     for folder in a.clips or [a.speech / "dev", a.out / "heldout"]:
         if a.unwritten_below:
-            by = evaluate.thresholds(model, tokenizer, folder, a.unwritten_below, a.delays_ms[0] // 80)
+            delay = a.delays_ms[0] // 80
+            by = evaluate.thresholds(model, tokenizer, folder, a.unwritten_below, delay, a.limit)
             scored = {f"below {threshold:g}": one for threshold, one in by.items()}
         else:
             scored = {
-                f"{ms} ms": evaluate.evaluate(model, tokenizer, folder, ms // 80, shipped)
+                f"{ms} ms": evaluate.evaluate(model, tokenizer, folder, ms // 80, shipped, a.limit)
                 for ms in a.delays_ms
             }
         print(f"\n{folder.name}\n\n{evaluate.table(scored)}", flush=True)
@@ -224,6 +225,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
             nargs="*",
             help="of `evaluate`: thresholds to compare at the first delay, default: that of confidence.json",
         )
+        p.add_argument("--limit", type=int, default=0, help="of `evaluate`: clips of each group (0: all)")
         p.add_argument("--delays-ms", type=int, nargs="*", default=[480])
         p.add_argument(
             "--steps", type=int, default=200, help="of `sizes`, for each size (default: %(default)s)"

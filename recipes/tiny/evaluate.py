@@ -47,22 +47,32 @@ def distance(reference: list[str], heard: list[str]) -> int:
     return row[-1]
 
 
-def read_clips(folder: Path) -> list[tuple[str, str, np.ndarray]]:
+def read_clips(folder: Path, limit: int = 0) -> list[tuple[str, str, np.ndarray]]:
     """(group, normalised text, float32 audio at 16 kHz) of every one-channel clip of a manifest that can be written, or
-    has nothing to write: other languages and noises have the text "".
+    has nothing to write: other languages and noises have the text "". Without a group the corpus is one; `limit` takes
+    as many clips of each, spread over it.
     """
-    clips = []
+    found = collections.defaultdict(list)
     for row in read_manifest(folder):
-        text = "" if row["group"] in NOT_ENGLISH else row["text"]
+        group = row.get("group") or row["corpus"]
+        text = "" if group in NOT_ENGLISH else row["text"]
         text = text and normalise(text) if isinstance(text, str) else None
-        if text is None:
-            continue
+        if text is not None:
+            found[group].append((row, text))
+    clips = []
+    for group, (row, text) in _spread(found, limit):
         audio, rate = soundfile.read(folder / row["path"], dtype="float32", always_2d=True)
         audio = audio[:, 0]
         if rate != corpus.RATE:
             audio = soxr.resample(audio, rate, corpus.RATE)
-        clips.append((row["group"], text, audio))
+        clips.append((group, text, audio))
     return clips
+
+
+def _spread(found: dict[str, list], limit: int) -> Iterator[tuple[str, tuple[dict, str]]]:
+    for group, members in found.items():
+        step = max(1, len(members) // limit) if limit else 1
+        yield from ((group, member) for member in members[::step][: limit or None])
 
 
 @torch.no_grad()
@@ -110,18 +120,28 @@ def batches(clips: list[tuple[str, str, np.ndarray]]) -> Iterator[list[tuple[str
 
 
 def evaluate(
-    model: Model, tokenizer: Tokenizer, folder: Path, delay: int = 6, unwritten_below: float = 0.0
+    model: Model,
+    tokenizer: Tokenizer,
+    folder: Path,
+    delay: int = 6,
+    unwritten_below: float = 0.0,
+    limit: int = 0,
 ) -> Scored:
     """Decodes the clips of folder/manifest.jsonl at a delay in tokens."""
-    return thresholds(model, tokenizer, folder, [unwritten_below], delay)[unwritten_below]
+    return thresholds(model, tokenizer, folder, [unwritten_below], delay, limit)[unwritten_below]
 
 
 def thresholds(
-    model: Model, tokenizer: Tokenizer, folder: Path, unwritten_below: list[float], delay: int = 6
+    model: Model,
+    tokenizer: Tokenizer,
+    folder: Path,
+    unwritten_below: list[float],
+    delay: int = 6,
+    limit: int = 0,
 ) -> dict[float, Scored]:
     """The same for several thresholds below which a word is not written, from one decoding."""
     scored = {below: Scored() for below in unwritten_below}
-    for group in batches(read_clips(folder)):
+    for group in batches(read_clips(folder, limit)):
         heard = transcribe(model, [c[2] for c in group], delay)
         for (name, text, _), (tokens, logprobs) in zip(group, heard, strict=True):
             for below, one in scored.items():

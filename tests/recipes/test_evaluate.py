@@ -74,3 +74,13 @@ def test_a_clip_is_heard_alike_alone_and_in_a_batch(small_model):
     for (_, one), (_, other) in zip(together, alone, strict=True):
         assert one == pytest.approx(other, abs=1e-4)
     assert any(t >= SPECIALS for t in together[1][0])
+
+
+def test_a_limit_takes_clips_of_every_group_spread_over_it(tmp_path):
+    texts = ["one", "two", "three", "four", "five"]
+    rows = [{"path": "a.flac", "text": t, "corpus": c} for c in "ab" for t in texts[: 5 if c == "a" else 1]]
+    (tmp_path / "manifest.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    soundfile.write(tmp_path / "a.flac", np.zeros(800), 16000)
+    found = [(group, text) for group, text, _ in evaluate.read_clips(tmp_path, limit=2)]
+    assert found == [("a", "one"), ("a", "three"), ("b", "one")]
+    assert len(evaluate.read_clips(tmp_path)) == 6
