@@ -211,7 +211,7 @@ PHASES: list[Phase | Mean] = [
             "backward": 0.35,
             "scrambled": 0.5,
         },
-        steps=10000,
+        steps=9200,
         start="mean",
         decay=0.5,
         delays={(6, 6): 0.42, (3, 3): 0.10, (12, 12): 0.20, (3, 12): 0.28},
