@@ -2,6 +2,7 @@
 
 import subprocess
 import tempfile
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,10 +44,15 @@ def speak(batch: list[tuple[list[str], Manner]], voice: str) -> Iterator[Speech 
 def nonsense(batch: list[str], language: str) -> Iterator[Speech | None]:
     """Texts of which nothing is to be understood -> speech without words; None where festival could not."""
     with tempfile.TemporaryDirectory() as folder:
-        _run(folder, FOREIGN_VOICES[language], [(text.split(), (1.0, None)) for text in batch])
+        _run(folder, FOREIGN_VOICES[language], [(_plain(text).split(), (1.0, None)) for text in batch])
         for i in range(len(batch)):
             wave = Path(folder, f"{i}.wav")
             yield Speech(*soundfile.read(wave, dtype="int16"), [], None) if wave.exists() else None
+
+
+def _plain(text: str) -> str:
+    """Without accents: some of the voices give up the whole batch at one."""
+    return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
 
 
 def _run(folder: str, voice: str, batch: list[tuple[list[str], Manner]]) -> None:
