@@ -201,14 +201,16 @@ def with_silence(toy, toy_tokenizer):
     writer.close()
     corpora = [corpus.Corpus(toy / "corpus" / name) for name in ("toy", "mute")]
     phones = ["_", "one", "two", "three", "four"]
+    noises = augment.Noises()
     return lambda share, corpora=corpora: Sequences(
-        corpora, toy_tokenizer, phones, augment.Noises(), batch=1, ticks=96, kinds=(), wordless_share=share
+        corpora, toy_tokenizer, phones, noises, batch=1, ticks=96, kinds=(), wordless_share=share
     )
 
 
 def test_wordless_sequences_hold_nothing_but_wordless_speech(with_silence):
     def without_words(share):
-        batches = [with_silence(share).at(step) for step in range(40)]
+        sequences = with_silence(share)
+        batches = [sequences.at(step) for step in range(40)]
         return sum(int(not (b.targets == WORD).any()) for b in batches)
 
     assert without_words(1.0) == 40
