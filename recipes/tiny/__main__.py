@@ -141,7 +141,8 @@ def evaluate_stage(a: argparse.Namespace) -> None:
 
 
 def sizes_stage(a: argparse.Namespace) -> None:
-    compared = sizes.compare(plan.PHASES[-1], plan.SIZES, a.steps, a.out, a.speech)
+    last = next(step for step in reversed(plan.PHASES) if isinstance(step, train.Phase))
+    compared = sizes.compare(last, plan.PHASES[-1].name, plan.SIZES, a.steps, a.out, a.speech)
     print(f"\n{sizes.table(compared)}", flush=True)
 
 

@@ -26,10 +26,12 @@ class Trained:
 
 
 def compare(
-    last: Phase, sizes: dict[str, dict[str, int]], steps: int, out: Path, speech: Path
+    last: Phase, start: str, sizes: dict[str, dict[str, int]], steps: int, out: Path, speech: Path
 ) -> list[Trained]:
-    """Trains and exports every size -> what came of it on the clips of out/heldout at 480 ms."""
-    again = replace(last, start=last.name, steps=steps, minutes=0, decay=1.0, seed=last.seed + 1)
+    """Trains every size from the checkpoint `start` as the phase `last` does, exports it -> what came of it on the
+    clips of out/heldout at 480 ms.
+    """
+    again = replace(last, start=start, steps=steps, minutes=0, decay=1.0, seed=last.seed + 1)
     phases = {name: replace(again, name=f"size_{name}", size=size) for name, size in sizes.items()}
     return [_one(name, phase, out, speech) for name, phase in phases.items()]
 

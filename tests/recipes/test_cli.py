@@ -90,3 +90,14 @@ def test_minutes_are_what_a_phase_gets_and_then_it_says_so(planned):
         main([*arguments, "--minutes", "5"])
     assert "5 minutes are over within phase a" in e.value.code
     assert ran == [pytest.approx(5, abs=0.1)]
+
+
+def test_sizes_go_on_from_the_last_step_although_it_is_a_mean(monkeypatch, tmp_path):
+    steps = [train.Phase("a", {}), train.Phase("b", {}, start="a"), Mean("m", {"a": 0.5, "b": 0.5})]
+    monkeypatch.setattr(plan, "PHASES", steps)
+    asked = []
+    monkeypatch.setattr(
+        "recipes.tiny.__main__.sizes.compare", lambda last, start, *_: asked.append((last, start)) or []
+    )
+    main(["sizes", "--out", str(tmp_path), "--speech", str(tmp_path)])
+    assert asked == [(steps[1], "m")]
