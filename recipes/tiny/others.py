@@ -23,7 +23,7 @@ def convert(folder: Path, out: Path, seed: int = 0) -> None:
     """
     r, writer = random.Random(seed), corpus.Writer(out)
     for voice in sorted({path.parent for path in folder.rglob("*") if path.suffix in SUFFIXES}):
-        for audio in _joined([wave for wave in _waves(voice) if len(wave)], r):
+        for audio in _joined(list(_waves(voice)), r):
             writer.add(audio, text="", voice=f"{voice.parent.name}/{voice.name}", domain=FOREIGN, words=[])
     writer.close()
     if not writer.samples:
@@ -32,11 +32,15 @@ def convert(folder: Path, out: Path, seed: int = 0) -> None:
 
 
 def _waves(folder: Path) -> Iterator[np.ndarray]:
-    """int16 [samples] of every file; silent ones and long ones are left out."""
+    """int16 [samples] of every file; silent ones and long ones are left out, broken ones too, and named."""
     for path in sorted(folder.iterdir()):
         if path.suffix not in SUFFIXES:
             continue
-        audio = corpus.to_peak(_decode(path).astype(np.float32))
+        try:
+            audio = corpus.to_peak(_decode(path).astype(np.float32))
+        except (av.FFmpegError, IndexError) as e:  # IndexError: a container without sound
+            print(f"left out {path}: {e}", flush=True)
+            continue
         if audio is not None and len(audio) <= MAX_SECONDS * corpus.RATE:
             yield audio
 

@@ -48,3 +48,14 @@ def test_g722_is_read_although_its_files_name_no_format(tmp_path):
 def test_a_folder_without_recordings_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="no recording below"):
         others.convert(tmp_path, tmp_path / "out")
+
+
+def test_a_broken_recording_is_named_and_left_out(tmp_path, capsys):
+    tone(tmp_path / "in" / "v", "good.wav", 2)
+    for name in ("broken.wav", "broken.mp3"):
+        (tmp_path / "in" / "v" / name).write_bytes(b"RIFF no sound")
+    others.convert(tmp_path / "in", tmp_path / "out")
+    assert [x["samples"] for x in corpus.read_index(tmp_path / "out")] == [2 * corpus.RATE]
+    printed = capsys.readouterr().out
+    for name in ("broken.wav", "broken.mp3"):
+        assert f"left out {tmp_path / 'in' / 'v' / name}: " in printed
