@@ -192,7 +192,7 @@ PHASES: list[Phase | Mean] = [
     ),
     # Reading alone forgets spelled letters and commands, and keeps most of what it learned at 80 %.
     Mean("mean", {"varied": 0.2, "reading": 0.8}),
-    # Half of the seconds are people, an eighth is speech of which nothing is to be written.
+    # Half of the seconds are people, a fifth is speech of which nothing is to be written.
     Phase(
         "fluent",
         {
