@@ -2,6 +2,7 @@ import gc
 import itertools
 import math
 import types
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -850,6 +851,40 @@ def test_pieces_are_told_to_those_who_asked(tekken):
             assert text.decode("utf-8", "ignore") == caption.text
             said = len(caption.text.split())
             assert sum(piece.logprob for piece in caption.pieces) == -0.25 * said
+
+
+class Unsure(Echo):
+    """Hardly believes every other word."""
+
+    words = 0
+
+    def tick(self):
+        return [self._doubted(step) for step in super().tick()]
+
+    def _doubted(self, step):
+        self.words += step.token == self.tekken.word_id
+        return replace(step, logprob=step.logprob * 20) if self.words % 2 else step
+
+
+def test_what_is_not_written_is_missing_from_texts_words_and_pieces_alike(tekken):
+    options = SessionOptions(logprobs=True, max_utterance_ms=2000, gate=GateOptions(enabled=False))
+    everything, doubting = (
+        captions_of(
+            Session(
+                options, tekken, session_id="s", model="m", calibration=Calibration(unwritten_below=below)
+            ),
+            Unsure(tekken),
+            s16(voice(4000)),
+        )
+        for below in (0.0, 0.5)
+    )
+    finals, fewer = ([c for c in captions if isinstance(c, Final)] for captions in (everything, doubting))
+    said = " ".join(c.text for c in finals).split()
+    assert " ".join(c.text for c in fewer).split() == said[1::2]
+    for caption in doubting:
+        assert b"".join(p.text for p in caption.pieces).decode("utf-8", "ignore") == caption.text
+    for final in fewer:
+        assert [word.text for word in final.words] == final.text.split()
 
 
 def test_confidence_is_what_the_checkpoint_makes_of_its_scores(tekken):
