@@ -48,7 +48,7 @@ def _waves(folder: Path) -> Iterator[np.ndarray]:
 def _decode(path: Path) -> np.ndarray:
     """int16 [samples] at 16 kHz."""
     resampler = av.AudioResampler("s16", "mono", corpus.RATE)
-    with av.open(str(path), format=SUFFIXES[path.suffix]) as file:
+    with av.open(str(path), format=SUFFIXES[path.suffix], metadata_errors="replace") as file:
         frames = [*file.decode(audio=0), None]
         parts = [part.to_ndarray()[0] for frame in frames for part in resampler.resample(frame)]
     return np.concatenate(parts) if parts else np.zeros(0, np.int16)

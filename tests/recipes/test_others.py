@@ -1,3 +1,5 @@
+import struct
+
 import av
 import numpy as np
 import pytest
@@ -59,3 +61,14 @@ def test_a_broken_recording_is_named_and_left_out(tmp_path, capsys):
     printed = capsys.readouterr().out
     for name in ("broken.wav", "broken.mp3"):
         assert f"left out {tmp_path / 'in' / 'v' / name}: " in printed
+
+
+def test_a_title_in_another_encoding_is_no_reason_to_leave_a_recording_out(tmp_path):
+    tone(tmp_path / "in" / "v", "a.wav", 2)
+    path = tmp_path / "in" / "v" / "a.wav"
+    tag = b"INAM" + struct.pack("<I", 4) + b"\xca\xe5\xea\xf1"
+    listed = b"LIST" + struct.pack("<I", 4 + len(tag)) + b"INFO" + tag
+    whole = path.read_bytes() + listed
+    path.write_bytes(whole[:4] + struct.pack("<I", len(whole) - 8) + whole[8:])
+    others.convert(tmp_path / "in", tmp_path / "out")
+    assert [x["samples"] for x in corpus.read_index(tmp_path / "out")] == [2 * corpus.RATE]
