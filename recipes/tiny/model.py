@@ -115,23 +115,25 @@ def local_mask(length: int, window: int, device) -> torch.Tensor:
 
 
 def local_attention(q, k, v, window: int, mask):
-    """[B, T, H, hd] with T a multiple of the window -> [B, T, H * hd]."""
+    """[B, T, H, hd] with T a multiple of the window -> [B, T, H * hd].
+
+    Spelled out, because that is faster on a CPU than `scaled_dot_product_attention` for so many small blocks.
+    """
     b, t, h, d = q.shape
     n = t // window
 
     def blocks(x):
-        return x.view(b, n, window, h, d).permute(0, 3, 1, 2, 4)
+        return x.reshape(b, n, window, h, d).permute(0, 3, 1, 2, 4)
 
     def with_previous(x):
-        previous = F.pad(x[:, :, :-1], (0, 0, 0, 0, 1, 0))
-        return torch.cat([previous, x], 3).reshape(b, h * n, 2 * window, d)
+        previous = torch.cat([torch.zeros_like(x[:, :, :1]), x[:, :, :-1]], 2)
+        return torch.cat([previous, x], 3).reshape(b * h * n, 2 * window, d)
 
-    if q.device.type == "cpu":  # where attention is slower in bfloat16 than in float32
-        q, k, v = q.float(), k.float(), v.float()
-    q = blocks(q).reshape(b, h * n, window, d)
+    q = blocks(q).reshape(b * h * n, window, d)
     k, v = with_previous(blocks(k)), with_previous(blocks(v))
-    with torch.autocast("cpu", enabled=False):  # a GPU keeps what it was told
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask.repeat(h, 1, 1)[None])
+    scores = torch.bmm(q, k.transpose(1, 2)).float().view(b * h, n, window, 2 * window) * d**-0.5
+    weights = scores.masked_fill(~mask, -math.inf).softmax(-1).view(b * h * n, window, 2 * window)
+    out = torch.bmm(weights, v)
     return out.view(b, h, n, window, d).permute(0, 2, 3, 1, 4).reshape(b, t, h * d)
 
 

@@ -60,6 +60,8 @@ class Phase:
     muon_lr: float = 0.02
     adam_lr: float = 2e-3
     ranks: int = 2
+    compiled: bool = False
+    """let torch.compile join what lies between the products: a sixth faster, costs half a minute and a C++ compiler"""
     seed: int = 1
 
 
@@ -252,6 +254,8 @@ def _run(rank: int, phase: Phase, machine: Machine, out: Path, noise: Path | Non
     model = Model(params(tokenizer.size, **phase.size), len(phones)).to(machine.device)
     trainer = Trainer(model, phase.muon_lr, phase.adam_lr)
     _begin(trainer, phase, out / "run")
+    if phase.compiled:
+        model.encode, model.decode = torch.compile(model.encode), torch.compile(model.decode)
     corpora = [Corpus.named(out / "corpus", name, weight) for name, weight in phase.corpora.items()]
     sequences = Sequences(
         corpora,

@@ -1,3 +1,6 @@
+import functools
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -86,6 +89,20 @@ def test_an_interrupted_phase_ends_as_one_that_was_not(toy, short, monkeypatch):
     assert whole["step"] == halves["step"] == 4
     for name, weight in whole["model"].items():
         assert torch.equal(weight, halves["model"][name]), name
+
+
+def test_a_compiled_phase_ends_as_one_that_was_not(toy, short, monkeypatch):
+    compiled = []
+    trace = functools.partial(torch.compile, backend="aot_eager")  # all but the C++ compiler
+    monkeypatch.setattr(torch, "compile", lambda f: compiled.append(f) or trace(f))
+    plain = torch.load(train_here(short("plain", 3), toy), weights_only=True)["model"]
+    assert not compiled
+    phase = replace(short("joined", 3), compiled=True)
+    joined = torch.load(train_here(phase, toy), weights_only=True)["model"]
+    assert len(compiled) == 2
+    assert plain.keys() == joined.keys()
+    for name, weight in plain.items():
+        torch.testing.assert_close(joined[name], weight, rtol=1e-3, atol=1e-3)
 
 
 def test_when_its_minutes_are_over_a_phase_leaves_its_part(toy, short):
