@@ -23,6 +23,7 @@ from recipes.tiny import (
     human,
     nothing,
     others,
+    phones,
     plan,
     sizes,
     synth,
@@ -140,6 +141,15 @@ def evaluate_stage(a: argparse.Namespace) -> None:
             evaluate.write(scored, a.transcripts.with_name(f"{a.transcripts.stem}_{folder.name}.jsonl"))
 
 
+def phones_stage(a: argparse.Namespace) -> None:
+    torch.set_num_threads(a.workers)
+    names = json.loads((a.out / "phones.json").read_text())
+    model = align.load_aligner(a.checkpoint or _last(a), names)
+    for folder in a.clips or [a.speech / "dev"]:
+        scored = phones.evaluate_phones(model, names, folder, a.limit)
+        print(f"\n{folder.name}\n\n{evaluate.table({'phones wrong, %': scored}, 'phones')}", flush=True)
+
+
 def sizes_stage(a: argparse.Namespace) -> None:
     last = next(step for step in reversed(plan.PHASES) if isinstance(step, train.Phase))
     compared = sizes.compare(last, plan.PHASES[-1].name, plan.SIZES, a.steps, a.out, a.speech)
@@ -186,6 +196,7 @@ STAGES = {
     "adopt": (adopt_stage, "make an exported folder the checkpoint that training goes on from"),
     "export": (export_stage, "write a checkpoint as params.json, consolidated.safetensors, tekken.json"),
     "evaluate": (evaluate_stage, "word error rates of a checkpoint or an exported folder"),
+    "phones": (phones_stage, "phone error rates of the encoder of a checkpoint"),
     "sizes": (sizes_stage, "train the last phase on with larger models, and print what that brings"),
     "heldout": (heldout_stage, "make the clips in voices that training never hears, with a manifest.jsonl"),
     "nothing": (nothing_stage, "make ten minutes of music, noises and foreign speech, with a manifest.jsonl"),
@@ -226,7 +237,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
             nargs="*",
             help="of `evaluate`: thresholds to compare at the first delay, default: that of confidence.json",
         )
-        p.add_argument("--limit", type=int, default=0, help="of `evaluate`: clips of each group (0: all)")
+        p.add_argument("--limit", type=int, default=0, help="clips of each group to evaluate (0: all)")
         p.add_argument("--delays-ms", type=int, nargs="*", default=[480])
         p.add_argument(
             "--steps", type=int, default=200, help="of `sizes`, for each size (default: %(default)s)"
@@ -246,8 +257,8 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     ):
         if a.stage in users and getattr(a, need) is None:
             parser.error(f"{a.stage} needs --{need}")
-    if a.stage == "evaluate" and not a.clips and not a.speech:
-        parser.error("evaluate needs --speech or --clips")
+    if a.stage in ("evaluate", "phones") and not a.clips and not a.speech:
+        parser.error(f"{a.stage} needs --speech or --clips")
     if any(ms <= 0 or ms % 80 for ms in a.delays_ms):
         parser.error("delays are positive multiples of 80 ms")
     return a

@@ -149,13 +149,13 @@ def thresholds(
     return scored
 
 
-def table(columns: dict[str, Scored]) -> str:
+def table(columns: dict[str, Scored], unit: str = "words") -> str:
     """A Markdown table: a row per group; of what holds no words to hear it tells how many were written."""
     errors = [scored.errors() for scored in columns.values()]
-    rows = [["group", "words", *columns], ["---", "--:", *["--:"] * len(columns)]]
+    rows = [["group", unit, *columns], ["---", "--:", *["--:"] * len(columns)]]
     for name, (_, words) in errors[0].items():
         counts = [found[name][0] for found in errors]
-        rates = [f"{100 * n / words:.1f}" if words else f"{n} words" for n in counts]
+        rates = [f"{100 * n / words:.1f}" if words else f"{n} {unit}" for n in counts]
         rows.append([name, str(words), *rates])
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 

@@ -74,3 +74,5 @@ def test_all_goes_from_texts_to_a_bundle_that_the_service_loads(given, short_pla
     for folder in ("dev", "heldout"):
         assert f"\n{folder}\n\n| group | words | 480 ms |" in printed
     assert {row["domain"] for row in corpus.read_index(tmp_path / "out" / "corpus" / "human")} == {"an4"}
+    main(["phones", "--out", str(tmp_path / "out"), "--speech", str(tmp_path / "speech")])
+    assert "\ndev\n\n| group | phones | phones wrong, % |" in capsys.readouterr().out
