@@ -394,7 +394,7 @@ SETTINGS = (
     Setting("session", "delay_ms", auto(delay()), None, "latency against accuracy; auto is the checkpoint's"),
     Setting("session", "max_utterance_ms", integer(1000, 600_000), 30_000, "a final is cut at this length"),
     Setting("session", "vad", switch(), True, "feed the model speech only"),
-    Setting("session", "vad_aggressiveness", integer(0, 3), 2, "3 takes the least for speech"),
+    Setting("session", "vad_aggressiveness", integer(0, 3), 1, "3 takes the least for speech"),
     Setting("session", "vad_pre_roll_ms", integer(*PRE_ROLLS_MS), 300, "audio kept from before an onset"),
     Setting("session", "vad_onset_ms", integer(10, 1000), 60, "voiced time that opens the gate"),
     Setting("session", "vad_hangover_ms", integer(*HANGOVERS_MS), 500, "unvoiced time that closes it"),

@@ -25,7 +25,7 @@ class GateOptions:
     """The VAD gate. `enabled=False` feeds everything to the model."""
 
     enabled: bool = True
-    aggressiveness: int = 2  # webrtcvad's 0..3
+    aggressiveness: int = 1  # webrtcvad's 0..3
     pre_roll_ms: int = 300  # audio kept from before the onset
     onset_ms: int = 60  # voiced time that opens the gate
     hangover_ms: int = 500  # unvoiced time that closes it

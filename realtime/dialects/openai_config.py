@@ -70,7 +70,7 @@ def _vad(defaults: GateOptions, wanted: TurnDetection) -> GateOptions:
     return replace(
         defaults,
         enabled=True,
-        aggressiveness=int(AGGRESSIVENESS * wanted.threshold + 0.5),
+        aggressiveness=int(AGGRESSIVENESS * wanted.threshold),
         pre_roll_ms=wanted.prefix_padding_ms,
         hangover_ms=max(LEAST_SILENCE_MS, wanted.silence_duration_ms),
     )

@@ -265,7 +265,7 @@ def transcripts_of(messages):
 
 def test_the_defaults_are_the_vendors():
     options = OpenAIRealtimeDialect().open(Handshake(), SessionOptions(delay_ms=960, channels=2))
-    gate = GateOptions(enabled=True, aggressiveness=2, pre_roll_ms=300, hangover_ms=500)
+    gate = GateOptions(enabled=True, aggressiveness=1, pre_roll_ms=300, hangover_ms=500)
     assert options == SessionOptions(sample_rate=24_000, delay_ms=960, gate=gate)
 
 
@@ -319,17 +319,17 @@ def test_what_becomes_options(inputs, changes):
 @pytest.mark.parametrize(
     ("turns", "expected"),
     [
-        ({"type": "server_vad"}, (True, 2, 300, 500)),
+        ({"type": "server_vad"}, (True, 1, 300, 500)),
         ({"type": "server_vad", "threshold": 0, "prefix_padding_ms": 0}, (True, 0, 0, 500)),
         ({"type": "server_vad", "threshold": 1, "silence_duration_ms": 200.0}, (True, 3, 300, 200)),
-        ({"type": "server_vad", "silence_duration_ms": 0, "create_response": True}, (True, 2, 300, 20)),
-        ({"type": "server_vad", "idle_timeout_ms": 5000}, (True, 2, 300, 500)),
-        ({"type": "semantic_vad"}, (True, 2, 300, 1000)),
-        ({"type": "semantic_vad", "eagerness": "low"}, (True, 2, 300, 2000)),
-        ({"type": "semantic_vad", "eagerness": "medium"}, (True, 2, 300, 1000)),
-        ({"type": "semantic_vad", "eagerness": "high"}, (True, 2, 300, 500)),
-        ({"type": "semantic_vad", "eagerness": "auto"}, (True, 2, 300, 1000)),
-        (None, (False, 2, 300, 500)),
+        ({"type": "server_vad", "silence_duration_ms": 0, "create_response": True}, (True, 1, 300, 20)),
+        ({"type": "server_vad", "idle_timeout_ms": 5000}, (True, 1, 300, 500)),
+        ({"type": "semantic_vad"}, (True, 1, 300, 1000)),
+        ({"type": "semantic_vad", "eagerness": "low"}, (True, 1, 300, 2000)),
+        ({"type": "semantic_vad", "eagerness": "medium"}, (True, 1, 300, 1000)),
+        ({"type": "semantic_vad", "eagerness": "high"}, (True, 1, 300, 500)),
+        ({"type": "semantic_vad", "eagerness": "auto"}, (True, 1, 300, 1000)),
+        (None, (False, 1, 300, 500)),
     ],
 )
 def test_turn_detection_is_the_gate(turns, expected):
