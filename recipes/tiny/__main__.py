@@ -259,6 +259,8 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
             parser.error(f"{a.stage} needs --{need}")
     if a.stage in ("evaluate", "phones") and not a.clips and not a.speech:
         parser.error(f"{a.stage} needs --speech or --clips")
+    if a.stage in ("align", "phones") and a.checkpoint and a.checkpoint.is_dir():
+        parser.error(f"{a.stage} needs a .pt file: an exported folder has no phone head, `adopt` trains one")
     if any(ms <= 0 or ms % 80 for ms in a.delays_ms):
         parser.error("delays are positive multiples of 80 ms")
     return a

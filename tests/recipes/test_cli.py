@@ -20,6 +20,9 @@ def test_every_stage_explains_itself(capsys):
         (["synth", "--out", "x"], "synth needs --text"),
         (["others", "--out", "x"], "others needs --others"),
         (["evaluate", "--out", "x"], "evaluate needs --speech or --clips"),
+        (["phones", "--out", "x"], "phones needs --speech or --clips"),
+        (["phones", "--out", "x", "--clips", "y", "--checkpoint", "."], "phones needs a .pt file"),
+        (["align", "--out", "x", "--checkpoint", "."], "align needs a .pt file"),
         (["evaluate", "--out", "x", "--clips", "y", "--delays-ms", "250"], "multiples of 80"),
     ],
 )

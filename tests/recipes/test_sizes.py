@@ -22,9 +22,8 @@ def test_every_size_is_trained_on_exported_and_scored(toy, small_params, monkeyp
     same, deeper = sizes.compare(last, "last", {"same": {}, "deeper": {"layers": 2}}, 2, toy, toy)
     assert deeper.parameters_m > same.parameters_m
     assert same.loss > 0
-    assert sizes.compare(last, "last", {"same": {}}, 2, toy, toy) == [
-        same
-    ]  # what is done is not trained again
+    again = sizes.compare(last, "last", {"same": {}}, 2, toy, toy)
+    assert again == [same]  # what is done is not trained again
     for name, layers in (("same", 1), ("deeper", 2)):
         assert json.loads((toy / "sizes" / name / "params.json").read_text())["n_layers"] == layers
 
