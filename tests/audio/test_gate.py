@@ -320,7 +320,7 @@ def test_what_is_forgotten_is_not_passed(options):
 
 def test_a_successor_hears_the_pre_roll_again():
     hush = noise(1.0, 0.001)
-    it = Gate(GateOptions(aggressiveness=3, pre_roll_ms=200))
+    it = Gate(GateOptions(aggressiveness=2, pre_roll_ms=200))
     it.push(hush)
     assert it.flush() == []
     held = it.hand_over()
