@@ -319,6 +319,7 @@ SECTIONS = {
     "log": "what it says",
 }
 
+GATE = GateOptions()
 SETTINGS = (
     Setting("server", "host", text(), "127.0.0.1", "address to listen on; 0.0.0.0 for every interface"),
     Setting("server", "port", integer(0, 65535), 8000, "port; 0 picks a free one"),
@@ -393,11 +394,21 @@ SETTINGS = (
     ),
     Setting("session", "delay_ms", auto(delay()), None, "latency against accuracy; auto is the checkpoint's"),
     Setting("session", "max_utterance_ms", integer(1000, 600_000), 30_000, "a final is cut at this length"),
-    Setting("session", "vad", switch(), True, "feed the model speech only"),
-    Setting("session", "vad_aggressiveness", integer(0, 3), 1, "3 takes the least for speech"),
-    Setting("session", "vad_pre_roll_ms", integer(*PRE_ROLLS_MS), 300, "audio kept from before an onset"),
-    Setting("session", "vad_onset_ms", integer(10, 1000), 60, "voiced time that opens the gate"),
-    Setting("session", "vad_hangover_ms", integer(*HANGOVERS_MS), 500, "unvoiced time that closes it"),
+    Setting("session", "vad", switch(), GATE.enabled, "feed the model speech only"),
+    Setting(
+        "session", "vad_aggressiveness", integer(0, 3), GATE.aggressiveness, "3 takes the least for speech"
+    ),
+    Setting(
+        "session",
+        "vad_pre_roll_ms",
+        integer(*PRE_ROLLS_MS),
+        GATE.pre_roll_ms,
+        "audio kept from before an onset",
+    ),
+    Setting("session", "vad_onset_ms", integer(10, 1000), GATE.onset_ms, "voiced time that opens the gate"),
+    Setting(
+        "session", "vad_hangover_ms", integer(*HANGOVERS_MS), GATE.hangover_ms, "unvoiced time that closes it"
+    ),
     Setting("limits", "max_connections", integer(1, 1_000_000), 1000, "open sockets, speaking or silent"),
     Setting("limits", "max_message_bytes", integer(1024, 1 << 30), 1 << 20, "one WebSocket message"),
     Setting(
