@@ -12,8 +12,8 @@ import torch
 from recipes.tiny.corpus import RATE
 from recipes.tiny.mel import FLOOR
 
-LIGHT = ("eq", "phone")
-FULL = ("speed", "noise", "warp", "eq", "phone", "reverb", "mask", "clip", "loss")
+LIGHT = ("eq", "phone", "head")
+FULL = ("speed", "noise", "warp", "eq", "phone", "reverb", "mask", "clip", "loss", "head")
 KINDS = frozenset(FULL)
 PACKET = RATE // 50
 

@@ -20,17 +20,17 @@ class Mean:
 def average(mean: Mean, folder: Path) -> Path:
     """Writes folder/NAME.pt, which goes on as the phase with the largest share.
 
-    Raises ValueError if the checkpoints are of different sizes.
+    What a smaller checkpoint lacks because the model was grown since (grow.py), new layers, stays as it is. Raises
+    ValueError if the checkpoints differ in anything else.
     """
-    shares = mean.shares
-    saved = {name: torch.load(folder / f"{name}.pt", weights_only=True) for name in shares}
-    main = saved[max(shares, key=shares.get)]
-    if any(s["params"] != main["params"] for s in saved.values()):
-        raise ValueError(f"{', '.join(shares)}: models of different sizes have no mean")
-    weights = {
-        name: sum(share * saved[phase]["model"][name] for phase, share in shares.items())
-        for name in main["model"]
-    }
+    saved = {name: torch.load(folder / f"{name}.pt", weights_only=True) for name in mean.shares}
+    main = saved[max(mean.shares, key=mean.shares.get)]
+    weights = {}
+    for name, weight in main["model"].items():
+        parts = [(saved[phase]["model"].get(name, weight), share) for phase, share in mean.shares.items()]
+        if any(part.shape != weight.shape for part, _ in parts):
+            raise ValueError(f"{', '.join(mean.shares)}: models of different widths have no mean")
+        weights[name] = sum(share * part for part, share in parts)
     path = folder / f"{mean.name}.pt"
     torch.save({**main, "model": weights}, path)
     return path

@@ -5,6 +5,8 @@ A line of index.jsonl: offset and samples into audio.i16, text, voice, domain an
 """
 
 import json
+from collections import defaultdict
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -62,24 +64,36 @@ def merge(parts: list[Path], folder: Path) -> None:
 class Corpus:
     """The utterances of a folder whose word times are known, to be drawn from with a weight.
 
-    `domains` restricts it to some of its parts.
+    `domains` restricts it to some of its parts. Of its utterances the share `spliced` is to be cut at the words and put
+    together anew (splice.py).
     """
 
-    def __init__(self, folder: Path, weight: float = 1.0, domains: tuple[str, ...] = ()):
+    def __init__(
+        self, folder: Path, weight: float = 1.0, domains: tuple[str, ...] = (), spliced: float = 0.0
+    ):
         self.audio = np.memmap(folder / "audio.i16", dtype=np.int16, mode="r")
         self.items = [x for x in read_index(folder) if "words" in x]
         if domains:
             self.items = [x for x in self.items if x["domain"] in domains]
-        self.weight = weight
+        self.weight, self.spliced = weight, spliced
         self.wordless = not any(x["words"] for x in self.items)
         if not self.items:
             raise ValueError(f"no utterance of {folder} has word times: align it first")
 
     @classmethod
-    def named(cls, root: Path, name: str, weight: float) -> "Corpus":
+    def named(cls, root: Path, name: str, weight: float, spliced: float = 0.0) -> "Corpus":
         """A corpus below `root` by the name a phase gives it: FOLDER, or FOLDER:DOMAIN,DOMAIN."""
         folder, _, domains = name.partition(":")
-        return cls(root / folder, weight, tuple(filter(None, domains.split(","))))
+        return cls(root / folder, weight, tuple(filter(None, domains.split(","))), spliced)
+
+    @cached_property
+    def by_voice(self) -> dict[tuple[str, str], list[dict]]:
+        """(domain, voice) -> its utterances that have words."""
+        found = defaultdict(list)
+        for item in self.items:
+            if item["words"]:
+                found[item["domain"], item["voice"]].append(item)
+        return found
 
     def load(self, item: dict) -> np.ndarray:
         """float32 [samples] in [-1, 1)."""

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from recipes.tiny import augment
+from recipes.tiny import augment, splice
 from recipes.tiny.corpus import RATE, Corpus
 from recipes.tiny.espeak import PAUSE
 from recipes.tiny.mel import (
@@ -27,6 +27,10 @@ AUX_LAG_S = 0.08
 """The aux head names the phone heard this long before the end of its encoder frame."""
 FLUSH_TOKENS = 11
 """A server flushes a closed gate with delay + FLUSH_TOKENS ticks of digital zeros."""
+AT_ONCE_SHARE = 0.5
+"""Of the sequences: speech begins at the very first sample."""
+HEADLESS_SHARE, HEADLESS_AT_ONCE_SHARE = 0.1, 0.5
+"""Of the utterances, and of those at the very first sample: what is before their first sound is missing, or more."""
 GATED_SHARE = 0.25
 """Of the sequences: in them the gate closes between utterances, and their flushes hold no words to learn."""
 IGNORE = -100
@@ -156,6 +160,8 @@ class Sequences:
     def _draw(self, r: np.random.Generator, odds: np.ndarray | None = None) -> tuple[dict, np.ndarray]:
         corpus = self.corpora[r.choice(len(self.odds), p=self.odds if odds is None else odds)]
         item = corpus.items[r.integers(len(corpus.items))]
+        if item["words"] and r.random() < corpus.spliced:
+            return splice.sentence(r, corpus, item)
         return item, corpus.load(item)
 
     def _delay(self, r: np.random.Generator) -> int:
@@ -179,13 +185,16 @@ class Sequences:
         take = Take(self.ticks, self.phone_ids)
         gated = r.random() < GATED_SHARE
         odds = self.wordless_odds if r.random() < self.wordless_share else self.odds
-        if r.random() < 0.7:  # otherwise speech at the very first sample
+        if r.random() > AT_ONCE_SHARE:
             take.wait(r.uniform(0, 0.8))
         while take.left > RATE // 2:
             if "noise" in kinds and r.random() < 0.04:
                 self._burst(r, take, r.uniform(2, 8))
                 continue
             item, wave = self._draw(r, odds)
+            headless = HEADLESS_SHARE if take.at else HEADLESS_AT_ONCE_SHARE
+            if "head" in kinds and r.random() < headless:
+                item, wave = splice.without_head(r, item, wave)
             wave, speed = augment.speed(r, wave, kinds)
             take.speak(item, wave * augment.gain(r), speed)
             if gated and r.random() < 0.6:

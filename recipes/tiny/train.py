@@ -19,7 +19,7 @@ from recipes.tiny.grow import grow
 from recipes.tiny.model import Model, params
 from recipes.tiny.optim import average_gradients, joined, optimisers
 from recipes.tiny.precision import has_half
-from recipes.tiny.tokenizer import Tokenizer
+from recipes.tiny.tokenizer import SPECIALS, Tokenizer
 
 WARM_UP_STEPS = 50
 GRADIENT_NORM = 2.0
@@ -33,6 +33,10 @@ class Phase:
     name: str
     corpora: dict[str, float]
     """name as in Corpus.named -> weight in utterances"""
+    spliced: dict[str, float] = field(default_factory=dict)
+    """name of a corpus -> share of its utterances that are put together anew from words of the same voice"""
+    own_share: float = 0.0
+    """share of the written pieces that the decoder has behind it as it would have written them itself"""
     steps: int = 0
     minutes: float = 0
     start: str | None = None
@@ -46,7 +50,7 @@ class Phase:
     """last share of the phase in which the learning rate falls linearly to 0"""
     delays: dict[tuple[int, int], float] = field(default_factory=lambda: {(6, 6): 1.0})
     size: dict[str, int] = field(default_factory=dict)
-    """arguments of model.params other than its own; a larger model than the start's begins as that one"""
+    """arguments of model.params other than its own, none: the size of the start; a larger model begins as that one"""
     augment: tuple[str, ...] = augment.FULL
     light_share: float = 0.0
     """share of the sequences that get augment.LIGHT instead"""
@@ -89,11 +93,12 @@ class Trainer:
         aux_weight: float = 0.3,
         aux_only: bool = False,
         head_only: bool = False,
+        own_share: float = 0.0,
     ) -> dict:
         """One update -> the losses by name."""
         batch = Batch(*(column.to(self.device, non_blocking=True) for column in batch))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=has_half(self.device.type)):
-            losses = self._losses(batch, aux_weight, aux_only or head_only, head_only)
+            losses = self._losses(batch, aux_weight, aux_only or head_only, head_only, own_share)
         loss = losses["aux"] if aux_only or head_only else losses["text"] + aux_weight * losses.get("aux", 0)
         for optimiser in self.optimisers:
             optimiser.zero_grad(set_to_none=True)
@@ -108,7 +113,12 @@ class Trainer:
         return {name: value.item() for name, value in losses.items()}
 
     def _losses(
-        self, batch: Batch, aux_weight: float, aux_only: bool, head_only: bool = False
+        self,
+        batch: Batch,
+        aux_weight: float,
+        aux_only: bool,
+        head_only: bool = False,
+        own_share: float = 0.0,
     ) -> dict[str, torch.Tensor]:
         with torch.set_grad_enabled(not head_only):
             frames = self.model.encode(batch.mel)
@@ -117,11 +127,28 @@ class Trainer:
             logits = self.model.aux(frames).flatten(0, 1)
             losses["aux"] = F.cross_entropy(logits, batch.phones.flatten(), ignore_index=IGNORE)
         if not aux_only:
-            logits = self.model.decode(self.model.adapt(frames), batch.tokens, batch.delay)
+            audio = self.model.adapt(frames)
+            tokens = self._own(audio, batch, own_share) if own_share else batch.tokens
+            logits = self.model.decode(audio, tokens, batch.delay)
             losses["text"] = F.cross_entropy(
                 logits.flatten(0, 1), batch.targets.flatten(), ignore_index=IGNORE
             )
         return losses
+
+    @torch.no_grad()
+    def _own(self, audio: torch.Tensor, batch: Batch, share: float) -> torch.Tensor:
+        """The tokens [B, T] with this share of the pieces as the decoder writes them behind the true ones.
+
+        So it learns to hear on after its own mistakes, which it never makes while it is shown what was said (Bengio et
+        al. 2015, scheduled sampling; in two passes: Mihaylova and Martins 2019). Where it would write no piece, or
+        where none belongs, nothing changes: what may follow what stays as it is.
+        """
+        written = self.model.decode(audio, batch.tokens, batch.delay)[:, :-1].argmax(-1)
+        true = batch.tokens[:, 1:]
+        pieces = (true >= SPECIALS) & (written >= SPECIALS)
+        r = torch.Generator().manual_seed(self.step_number)  # the same when the step is taken again
+        chosen = pieces & (torch.rand(true.shape, generator=r) < share).to(true.device)
+        return torch.cat([batch.tokens[:, :1], torch.where(chosen, written, true)], 1)
 
     def save(self, path: Path) -> None:
         """Rank 0 writes; every rank has to call it, because each keeps its share of Muon's momentum."""
@@ -251,12 +278,15 @@ def run(
 
 def _run(rank: int, phase: Phase, machine: Machine, out: Path, noise: Path | None, minutes: float) -> None:
     tokenizer, phones = Tokenizer(out / "tekken.json"), json.loads((out / "phones.json").read_text())
-    model = Model(params(tokenizer.size, **phase.size), len(phones)).to(machine.device)
+    model = Model(_params(phase, tokenizer, out / "run"), len(phones)).to(machine.device)
     trainer = Trainer(model, phase.muon_lr, phase.adam_lr)
     _begin(trainer, phase, out / "run")
     if phase.compiled:
         model.encode, model.decode = torch.compile(model.encode), torch.compile(model.decode)
-    corpora = [Corpus.named(out / "corpus", name, weight) for name, weight in phase.corpora.items()]
+    corpora = [
+        Corpus.named(out / "corpus", name, weight, phase.spliced.get(name, 0.0))
+        for name, weight in phase.corpora.items()
+    ]
     sequences = Sequences(
         corpora,
         tokenizer,
@@ -284,6 +314,13 @@ def _run(rank: int, phase: Phase, machine: Machine, out: Path, noise: Path | Non
             phase={k: str(v) for k, v in asdict(phase).items()},
         )
     _loop(trainer, phase, batches, log, out / "run", minutes)
+
+
+def _params(phase: Phase, tokenizer: Tokenizer, folder: Path) -> dict:
+    """The tree of params.json: of the size that the phase names, else of what it starts from."""
+    if phase.start and not phase.size:
+        return torch.load(folder / f"{phase.start}.pt", weights_only=True, mmap=True)["params"]
+    return params(tokenizer.size, **phase.size)
 
 
 def _part(phase: Phase, folder: Path) -> Path:
@@ -316,7 +353,9 @@ def _loop(
             return
         factor = lr_factor(trainer.phase_steps, done, phase.decay)
         aux_only = trainer.step_number < phase.aux_only_steps
-        losses = trainer.step(next(batches), factor, phase.aux_weight, aux_only, phase.head_only)
+        losses = trainer.step(
+            next(batches), factor, phase.aux_weight, aux_only, phase.head_only, phase.own_share
+        )
         if log:
             log.add(trainer.step_number, factor, losses)
         if _together(seconds // SAVE_EVERY_S > saves):

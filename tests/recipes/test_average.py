@@ -23,8 +23,19 @@ def test_the_mean_is_weighted_and_can_be_gone_on_from(small_model, tmp_path):
         torch.testing.assert_close(weight, 0.25 * first[name] + 0.75 * second[name])
 
 
-def test_models_of_different_sizes_are_refused(small_model, small_params, tmp_path):
+def test_layers_that_are_new_since_stay_as_they_are(small_model, small_params, tmp_path):
+    small = save(small_model, tmp_path / "small.pt")
+    large = save(Model(small_params(small_model.p["vocab_size"], layers=2), 5), tmp_path / "large.pt")
+    average.average(Mean("both", {"small": 0.25, "large": 0.75}), tmp_path)
+    both = torch.load(tmp_path / "both.pt", weights_only=True)["model"]
+    assert any(name not in small for name in large)
+    for name, weight in both.items():
+        expected = 0.25 * small[name] + 0.75 * large[name] if name in small else large[name]
+        torch.testing.assert_close(weight, expected)
+
+
+def test_models_of_different_widths_are_refused(small_model, small_params, tmp_path):
     save(small_model, tmp_path / "a.pt")
-    save(Model(small_params(small_model.p["vocab_size"], layers=2), 5), tmp_path / "b.pt")
-    with pytest.raises(ValueError, match="different sizes"):
+    save(Model(small_params(small_model.p["vocab_size"], hidden=128), 5), tmp_path / "b.pt")
+    with pytest.raises(ValueError, match="different widths"):
         average.average(Mean("both", {"a": 0.5, "b": 0.5}), tmp_path)

@@ -6,6 +6,7 @@ import torch
 
 from recipes.tiny import train
 from recipes.tiny.optim import joined, orthogonal
+from recipes.tiny.tokenizer import PAD, SPECIALS
 from recipes.tiny.train import Trainer
 from tests.recipes.conftest import train_here
 
@@ -36,6 +37,37 @@ def test_aux_only_steps_leave_the_decoder_alone(small_model, sequences):
     assert torch.equal(before, small_model.embedding.tok_embeddings.weight)
 
 
+def test_its_own_pieces_stand_in_for_the_true_ones_and_nothing_else_does(small_model, sequences, monkeypatch):
+    trainer, batch = Trainer(small_model, 0.02, 2e-3), sequences.at(0)
+    piece = torch.tensor([SPECIALS + 7])
+    written = torch.nn.functional.one_hot(piece, small_model.p["vocab_size"]).float()
+    monkeypatch.setattr(small_model, "decode", lambda *_: written.expand(*batch.tokens.shape, -1))
+    assert torch.equal(trainer._own(None, batch, 0.0), batch.tokens)
+    true = batch.tokens >= SPECIALS
+    assert true.any()
+    assert torch.equal(trainer._own(None, batch, 1.0), torch.where(true, piece, batch.tokens))
+    half = trainer._own(None, batch, 0.5)
+    assert torch.equal(half, trainer._own(None, batch, 0.5))
+    assert 0 < (half != batch.tokens).sum() < true.sum()
+
+
+def test_where_it_would_write_no_piece_the_true_one_stays(small_model, sequences, monkeypatch):
+    trainer, batch = Trainer(small_model, 0.02, 2e-3), sequences.at(0)
+    pads = torch.zeros(*batch.tokens.shape, small_model.p["vocab_size"])
+    pads[..., PAD] = 1
+    monkeypatch.setattr(small_model, "decode", lambda *_: pads)
+    assert torch.equal(trainer._own(None, batch, 1.0), batch.tokens)
+
+
+def test_a_step_behind_its_own_pieces_trains_every_part(small_model, sequences):
+    trainer, batch = Trainer(small_model, 0.02, 2e-3), sequences.at(0)
+    first = trainer.step(batch, own_share=0.5)
+    for _ in range(12):
+        last = trainer.step(batch, own_share=0.5)
+    assert last["text"] < 0.5 * first["text"]
+    assert last["aux"] < first["aux"]
+
+
 def test_resuming_gives_the_same_state_as_going_on(small_model, sequences, tmp_path):
     whole = fresh(type(small_model), small_model.p, 5)
     for _ in range(2):
@@ -58,6 +90,14 @@ def test_a_phase_runs_to_its_end_and_the_next_goes_on_from_it(toy, small_params,
     train_here(train.Phase("b", {"toy": 1.0}, steps=2, start="a", decay=1.0, **common), toy)
     assert torch.load(toy / "run" / "b.pt", weights_only=True)["step"] == 4
     assert "text" in (toy / "run" / "b.jsonl").read_text()
+
+
+def test_a_phase_without_a_size_has_that_of_its_start(toy, small_params, monkeypatch):
+    monkeypatch.setattr(train, "params", small_params)
+    common = {"steps": 1, "ranks": 1, "batch": 1, "ticks": 96}
+    train_here(train.Phase("a", {"toy": 1.0}, size={"hidden": 128}, **common), toy)
+    train_here(train.Phase("b", {"toy": 1.0}, start="a", **common), toy)
+    assert torch.load(toy / "run" / "b.pt", weights_only=True)["params"]["hidden_dim"] == 128
 
 
 @pytest.fixture
