@@ -12,13 +12,13 @@ import soxr
 
 from recipes.tiny import corpus
 from recipes.tiny.spell import normalise
+from recipes.tiny.splice import SEAM_SAMPLES, faded
 
 WAKE_WORDS = ("picovoice_wake", "precise")
 JOIN = ("fsdd", "speech_commands")
 """Corpora of single short words: several of one speaker become one utterance."""
 MAX_SECONDS, MIN_SECONDS = 19.5, 0.1
 FEWEST_PHONES = 6
-FADE_SAMPLES = 80
 CLIPPED_SHARE = 0.005
 """More samples than these at the very peak: cut off. Sound recordings have a tenth of that at most."""
 
@@ -125,7 +125,7 @@ def scrambled(people: Path, out: Path, hours: float = 1.0, seed: int = 0) -> Non
             break
         cuts = [0, *(int(start * corpus.RATE) for _, start in item["phones"] if start > 0), item["samples"]]
         wave = corpus.load(audio, item)
-        phones = [wave[a:b] for a, b in itertools.pairwise(cuts) if b - a > 2 * FADE_SAMPLES]
+        phones = [wave[a:b] for a, b in itertools.pairwise(cuts) if b - a > 2 * SEAM_SAMPLES]
         r.shuffle(phones)
         mixed = corpus.to_peak(_crossfaded(phones))
         if mixed is not None:
@@ -134,17 +134,13 @@ def scrambled(people: Path, out: Path, hours: float = 1.0, seed: int = 0) -> Non
 
 
 def _crossfaded(parts: list[np.ndarray]) -> np.ndarray:
-    """Joins waves so that no click tells where: each begins in the last FADE_SAMPLES of the one before."""
-    ramp = np.linspace(0, 1, FADE_SAMPLES, dtype=np.float32)
+    """Joins waves so that no click tells where: each begins in the last SEAM_SAMPLES of the one before."""
     out = np.zeros(sum(map(len, parts)), np.float32)
     at = 0
     for part in parts:
-        part = part.copy()
-        part[:FADE_SAMPLES] *= ramp
-        part[-FADE_SAMPLES:] *= ramp[::-1]
-        out[at : at + len(part)] += part
-        at += len(part) - FADE_SAMPLES
-    return out[: at + FADE_SAMPLES]
+        out[at : at + len(part)] += faded(part)
+        at += len(part) - SEAM_SAMPLES
+    return out[: at + SEAM_SAMPLES]
 
 
 def _add(writer: corpus.Writer, utterance: list[tuple[dict, np.ndarray]], name: str, speaker: str, r) -> None:

@@ -39,16 +39,17 @@ def joined(pieces: list[Spoken]) -> Spoken:
     for piece, wave in pieces:
         item["words"] += [(word, end + at_s) for word, end in piece["words"]]
         item["phones"] += [(name, start + at_s) for name, start in piece.get("phones", ())]
-        waves.append(_faded(wave))
+        waves.append(faded(wave))
         at_s += len(wave) / RATE
     if not all("phones" in piece for piece, _ in pieces):
         del item["phones"]
     return item, np.concatenate(waves)
 
 
-def _faded(wave: np.ndarray) -> np.ndarray:
+def faded(wave: np.ndarray) -> np.ndarray:
+    """A copy that begins and ends in silence, so that no click tells where it was cut."""
     size = min(SEAM_SAMPLES, len(wave) // 2)
-    ramp = np.linspace(0, 1, size, endpoint=False, dtype=np.float32)
+    ramp = np.linspace(0, 1, size, dtype=np.float32)
     out = wave.copy()
     out[:size] *= ramp
     out[len(out) - size :] *= ramp[::-1]

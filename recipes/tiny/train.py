@@ -317,9 +317,10 @@ def _run(rank: int, phase: Phase, machine: Machine, out: Path, noise: Path | Non
 
 
 def _params(phase: Phase, tokenizer: Tokenizer, folder: Path) -> dict:
-    """The tree of params.json: of the size that the phase names, else of what it starts from."""
-    if phase.start and not phase.size:
-        return torch.load(folder / f"{phase.start}.pt", weights_only=True, mmap=True)["params"]
+    """The tree of params.json: of the size that the phase names, else of what it goes on from."""
+    source = _source(phase, folder)
+    if source and not phase.size:
+        return torch.load(source, weights_only=True, mmap=True)["params"]
     return params(tokenizer.size, **phase.size)
 
 
@@ -328,14 +329,19 @@ def _part(phase: Phase, folder: Path) -> Path:
     return folder / f"{phase.name}.part.pt"
 
 
-def _begin(trainer: Trainer, phase: Phase, folder: Path) -> None:
-    """Where the phase was interrupted, or from the end of the phase it starts from, or from nothing."""
+def _source(phase: Phase, folder: Path) -> Path | None:
+    """Where the phase was interrupted, or the end of the phase it starts from; None begins from nothing."""
     if _part(phase, folder).exists():
-        trainer.restore(_part(phase, folder))
-        return
-    if phase.start:
-        trainer.restore(folder / f"{phase.start}.pt")
-    trainer.phase_began = trainer.step_number
+        return _part(phase, folder)
+    return folder / f"{phase.start}.pt" if phase.start else None
+
+
+def _begin(trainer: Trainer, phase: Phase, folder: Path) -> None:
+    source = _source(phase, folder)
+    if source:
+        trainer.restore(source)
+    if source != _part(phase, folder):
+        trainer.phase_began = trainer.step_number
 
 
 def _loop(
@@ -378,11 +384,15 @@ def _together(decision: bool) -> bool:
 def train(phase: Phase, out: Path, noise: Path | None = None, minutes: float = 0) -> Path | None:
     """Runs a phase -> its checkpoint, out/run/NAME.pt, or None if it took more than `minutes` (0 = any number).
 
-    A phase that was interrupted goes on from where it was last saved. Raises ValueError if it has no end, and
-    FileExistsError if it is over.
+    A phase that was interrupted goes on from where it was last saved. Raises ValueError if it has no end or splices a
+    corpus that it does not draw from, and FileExistsError if it is over.
     """
     if not (phase.steps or phase.minutes):
         raise ValueError(f"phase {phase.name} needs steps or minutes")
+    if unknown := phase.spliced.keys() - phase.corpora.keys():
+        raise ValueError(
+            f"phase {phase.name} splices {', '.join(sorted(unknown))}, which it does not draw from"
+        )
     if phase.ticks % 96 or phase.ticks * FRAMES_PER_TICK % 64:
         raise ValueError(f"{phase.ticks} ticks are no multiple of the windows")
     checkpoint = out / "run" / f"{phase.name}.pt"

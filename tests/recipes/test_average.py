@@ -34,8 +34,16 @@ def test_layers_that_are_new_since_stay_as_they_are(small_model, small_params, t
         torch.testing.assert_close(weight, expected)
 
 
-def test_models_of_different_widths_are_refused(small_model, small_params, tmp_path):
+@pytest.mark.parametrize("other", [{"hidden": 128}, {"window": 16}])
+def test_models_of_different_widths_or_windows_are_refused(small_model, small_params, tmp_path, other):
     save(small_model, tmp_path / "a.pt")
-    save(Model(small_params(small_model.p["vocab_size"], hidden=128), 5), tmp_path / "b.pt")
+    save(Model(small_params(small_model.p["vocab_size"], **other), 5), tmp_path / "b.pt")
     with pytest.raises(ValueError, match="different widths"):
         average.average(Mean("both", {"a": 0.5, "b": 0.5}), tmp_path)
+
+
+def test_layers_are_not_lost_to_a_larger_share(small_model, small_params, tmp_path):
+    save(small_model, tmp_path / "a.pt")
+    save(Model(small_params(small_model.p["vocab_size"], layers=2), 5), tmp_path / "b.pt")
+    with pytest.raises(ValueError, match="must have the largest share"):
+        average.average(Mean("both", {"a": 0.75, "b": 0.25}), tmp_path)

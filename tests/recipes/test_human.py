@@ -112,8 +112,8 @@ def test_scrambled_speech_keeps_its_phones_and_has_no_words(tmp_path):
     [item] = corpus.read_index(tmp_path / "scrambled")
     assert (item["text"], item["words"], "phones" in item) == ("", [], False)
     mixed = np.fromfile(tmp_path / "scrambled" / "audio.i16", np.int16)
-    assert len(mixed) == len(audio) - 7 * human.FADE_SAMPLES
-    step = 1600 - human.FADE_SAMPLES
+    assert len(mixed) == len(audio) - 7 * human.SEAM_SAMPLES
+    step = 1600 - human.SEAM_SAMPLES
     heard = mixed[800::step][: len(levels)]
     assert sorted(heard.round(-2)) == sorted(levels)
     assert list(heard.round(-2)) != levels

@@ -145,6 +145,12 @@ def test_a_compiled_phase_ends_as_one_that_was_not(toy, short, monkeypatch):
         torch.testing.assert_close(joined[name], weight, rtol=1e-3, atol=1e-3)
 
 
+def test_a_phase_that_splices_what_it_does_not_draw_from_is_refused(toy, short):
+    phase = replace(short("a", 1), spliced={"human:librispeech": 0.5})
+    with pytest.raises(ValueError, match="splices human:librispeech, which it does not draw from"):
+        train.train(phase, toy)
+
+
 def test_when_its_minutes_are_over_a_phase_leaves_its_part(toy, short):
     train_here(short("a", 100_000), toy, minutes=0.01)
     assert [p.name for p in (toy / "run").glob("*.pt")] == ["a.part.pt"]
