@@ -72,7 +72,7 @@ def train_stage(a: argparse.Namespace) -> None:
         if isinstance(phase, average.Mean):
             checkpoint = average.average(phase, a.out / "run")
         else:
-            checkpoint = train.train(phase, a.out, a.speech / "noise", _minutes_left(a))
+            checkpoint = train.train(phase, a.out, a.speech / "noise", _minutes_left(a), a.text)
         if checkpoint is None:
             sys.exit(
                 f"the {a.minutes:g} minutes are over within phase {phase.name}: the next call goes on from there"
@@ -152,7 +152,7 @@ def phones_stage(a: argparse.Namespace) -> None:
 
 def sizes_stage(a: argparse.Namespace) -> None:
     last = next(step for step in reversed(plan.PHASES) if isinstance(step, train.Phase))
-    compared = sizes.compare(last, plan.PHASES[-1].name, plan.SIZES, a.steps, a.out, a.speech)
+    compared = sizes.compare(last, plan.PHASES[-1].name, plan.SIZES, a.steps, a.out, a.speech, a.text)
     print(f"\n{sizes.table(compared)}", flush=True)
 
 
@@ -252,7 +252,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     a = parser.parse_args(argv)
     for need, users in (
         ("speech", ("human", "train", "adopt", "sizes", "nothing", "conditions", "all")),
-        ("text", ("synth", "vocabulary", "all")),
+        ("text", ("synth", "vocabulary", "train", "sizes", "all")),
         ("others", ("others", "all")),
     ):
         if a.stage in users and getattr(a, need) is None:

@@ -128,7 +128,7 @@ def waveform(r: np.random.Generator, audio: np.ndarray, kinds: set[str], noises:
     if "noise" in kinds and r.random() < 0.55:
         talking = r.random() < 0.1
         background = babble(r, len(audio), voice) if talking else noises.draw(r, len(audio))
-        snr_db = r.uniform(15, 40) if talking else r.uniform(8, 40)
+        snr_db = r.uniform(15, 40) if talking else r.uniform(4, 40)
         audio = audio + background * (np.sqrt(np.mean(audio**2)) * 10 ** (-snr_db / 20) + 1e-5)
     elif r.random() < 0.5:
         audio = audio + r.standard_normal(len(audio)).astype(np.float32) * 10 ** r.uniform(-5, -3)

@@ -56,14 +56,47 @@ def stream_targets(words: list[tuple[str, float]], ticks: int, tokenizer: Tokeni
     return out
 
 
+def written(
+    words: list[tuple[str, float]], ticks: int, delay: int, tokenizer: Tokenizer
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Words (text, end_s) -> tokens [ticks] in and targets [ticks], which lag by `delay` tokens."""
+    stream = stream_targets(words, ticks, tokenizer)
+    tokens = ([BOS] + [PAD] * (LEFT_TOKENS + delay) + stream)[: ticks + 1]
+    targets = torch.tensor(tokens[1:])
+    targets[: LEFT_TOKENS + delay] = IGNORE
+    return torch.tensor(tokens[:-1]), targets
+
+
+def frame_times_s(count: int) -> np.ndarray:
+    """[count] of each encoder frame, on the time line of the words: what it has heard enough of to name a phone."""
+    end_s = (np.arange(count) * 2 + 1) * 0.01 + 0.0125
+    return end_s - LEFT_TOKENS * TICK_SAMPLES / RATE - AUX_LAG_S
+
+
+class Heard(NamedTuple):
+    """A word, or a pause (""), and the encoder frames [first, end) in which it is heard."""
+
+    word: str
+    first: int
+    end: int
+
+
 class Batch(NamedTuple):
-    """mel [B, 128, 8 T], tokens [B, T] in, targets [B, T], delay [B] in tokens, phones [B, 4 T]; IGNORE = no loss."""
+    """mel [B, 128, 8 T], tokens [B, T] in, targets [B, T], delay [B] in tokens, phones [B, 4 T]; IGNORE = no loss.
+
+    heard: of each sequence its words that lie within it.
+    """
 
     mel: torch.Tensor
     tokens: torch.Tensor
     targets: torch.Tensor
     delay: torch.Tensor
     phones: torch.Tensor
+    heard: list[list[Heard]]
+
+    def to(self, device: torch.device) -> "Batch":
+        tensors = (x.to(device, non_blocking=True) for x in self[:-1])
+        return Batch(*tensors, self.heard)
 
 
 class Take:
@@ -75,11 +108,10 @@ class Take:
         self.open = np.ones(self.total, bool)
         self.words: list[tuple[str, float]] = []
         self.at = 0
-        frames = np.arange(ticks * FRAMES_PER_TICK)
-        # end of each encoder frame in seconds of real audio, minus the lag
-        self.frame_s = (frames * 2 + 1) * 0.01 + 0.0125 - LEFT_TOKENS * 0.08 - AUX_LAG_S
+        self.frame_s = frame_times_s(ticks * FRAMES_PER_TICK)
         self.phone_ids = phone_ids
-        self.phones = np.full(len(frames), phone_ids[PAUSE])
+        self.phones = np.full(len(self.frame_s), phone_ids[PAUSE])
+        self.heard: list[Heard] = []
 
     @property
     def left(self) -> int:
@@ -90,10 +122,22 @@ class Take:
         wave = wave[: self.left]
         start_s, end_s = self.at / RATE, (self.at + len(wave)) / RATE
         self.audio[self.at : self.at + len(wave)] += wave
-        self.words += [(word, start_s + end / speed) for word, end in item["words"]]
+        words = [(word, start_s + end / speed) for word, end in item["words"]]
+        self.words += words
+        self._hear(words, start_s, end_s)
         inside = (self.frame_s >= start_s) & (self.frame_s < end_s)
         self.phones[inside] = self._labels(item, (self.frame_s[inside] - start_s) * speed)
         self.at += len(wave)
+
+    def _hear(self, words: list[tuple[str, float]], start_s: float, end_s: float) -> None:
+        """Notes in which frames each word is heard, and the pause behind the last."""
+        first = int(np.searchsorted(self.frame_s, start_s))
+        for word, at_s in [*words, ("", end_s)]:
+            if not words or at_s > end_s:
+                break
+            end = int(np.searchsorted(self.frame_s, at_s))
+            self.heard.append(Heard(word, first, end))
+            first = end
 
     def _labels(self, item: dict, times_s: np.ndarray) -> np.ndarray:
         if "phones" not in item:
@@ -154,8 +198,8 @@ class Sequences:
     def at(self, step: int, shard: int = 0) -> Batch:
         """Shard n is what rank n behind this one would get."""
         r = np.random.default_rng([self.seed, self.rank + shard, step])
-        rows = [self._sequence(r) for _ in range(self.batch)]
-        return Batch(*(torch.stack(column) for column in zip(*rows, strict=True)))
+        *columns, heard = zip(*(self._sequence(r) for _ in range(self.batch)), strict=True)
+        return Batch(*map(torch.stack, columns), list(heard))
 
     def _draw(self, r: np.random.Generator, odds: np.ndarray | None = None) -> tuple[dict, np.ndarray]:
         corpus = self.corpora[r.choice(len(self.odds), p=self.odds if odds is None else odds)]
@@ -164,22 +208,20 @@ class Sequences:
             return splice.sentence(r, corpus, item)
         return item, corpus.load(item)
 
-    def _delay(self, r: np.random.Generator) -> int:
+    def delay(self, r: np.random.Generator) -> int:
+        """In tokens, as often as the phase wants each."""
         ranges, odds = list(self.delays), np.array(list(self.delays.values()))
         low, high = ranges[r.choice(len(ranges), p=odds / odds.sum())]
         return int(r.integers(low, high + 1))
 
-    def _sequence(self, r: np.random.Generator) -> tuple[torch.Tensor, ...]:
-        delay = self._delay(r)
+    def _sequence(self, r: np.random.Generator) -> tuple:
+        delay = self.delay(r)
         light = r.random() < self.light_share
         kinds = self.kinds & set(augment.LIGHT) if light else self.kinds
         take = self._layout(r, delay, kinds)
-        stream = stream_targets(take.words, self.ticks, self.tokenizer)
-        tokens = ([BOS] + [PAD] * (LEFT_TOKENS + delay) + stream)[: self.ticks + 1]
-        targets = torch.tensor(tokens[1:])
-        targets[: LEFT_TOKENS + delay] = IGNORE
+        tokens, targets = written(take.words, self.ticks, delay, self.tokenizer)
         mel = self._features(r, take, kinds)
-        return mel, torch.tensor(tokens[:-1]), targets, torch.tensor(delay), torch.from_numpy(take.phones)
+        return mel, tokens, targets, torch.tensor(delay), torch.from_numpy(take.phones), take.heard
 
     def _layout(self, r: np.random.Generator, delay: int, kinds: set[str]) -> Take:
         take = Take(self.ticks, self.phone_ids)
@@ -247,7 +289,8 @@ class Shards(Dataset):
 
 
 def stacked(shards: list[Batch]) -> Batch:
-    return Batch(*(torch.cat(column) for column in zip(*shards, strict=True)))
+    *columns, heard = zip(*shards, strict=True)
+    return Batch(*map(torch.cat, columns), list(itertools.chain(*heard)))
 
 
 def batches(sequences: Sequences, first_step: int, shards: int = 1, loaders: int = 0) -> Iterator[Batch]:

@@ -26,20 +26,20 @@ class Trained:
 
 
 def compare(
-    last: Phase, start: str, sizes: dict[str, dict[str, int]], steps: int, out: Path, speech: Path
+    last: Phase, start: str, sizes: dict[str, dict[str, int]], steps: int, out: Path, speech: Path, text: Path
 ) -> list[Trained]:
     """Trains every size from the checkpoint `start` as the phase `last` does, exports it -> what came of it on the
     clips of out/heldout at 480 ms.
     """
     again = replace(last, start=start, steps=steps, minutes=0, decay=1.0, seed=last.seed + 1)
     phases = {name: replace(again, name=f"size_{name}", size=size) for name, size in sizes.items()}
-    return [_one(name, phase, out, speech) for name, phase in phases.items()]
+    return [_one(name, phase, out, speech, text) for name, phase in phases.items()]
 
 
-def _one(name: str, phase: Phase, out: Path, speech: Path) -> Trained:
+def _one(name: str, phase: Phase, out: Path, speech: Path, text: Path) -> Trained:
     checkpoint = out / "run" / f"{phase.name}.pt"
     if not checkpoint.exists():
-        train.train(phase, out, speech / "noise")
+        train.train(phase, out, speech / "noise", text=text)
     folder = out / "sizes" / name
     export.export(checkpoint, out / "tekken.json", folder)
     scored = evaluate.evaluate(export.load(folder), Tokenizer(folder / "tekken.json"), out / "heldout")

@@ -12,7 +12,8 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 
-from recipes.tiny import augment, data
+from recipes.tiny import augment, data, texts
+from recipes.tiny.collage import Collage, Written
 from recipes.tiny.corpus import Corpus
 from recipes.tiny.data import FRAMES_PER_TICK, IGNORE, LEFT_TOKENS, Batch, Sequences
 from recipes.tiny.grow import grow
@@ -37,6 +38,12 @@ class Phase:
     """name of a corpus -> share of its utterances that are put together anew from words of the same voice"""
     own_share: float = 0.0
     """share of the written pieces that the decoder has behind it as it would have written them itself"""
+    collage_mix: dict[str, float] = field(default_factory=dict)
+    """domain as in texts.sample -> how often the decoder reads a sentence of it beside the speech; none: it does not"""
+    collage_weight: float = 0.5
+    """of the loss of those sentences"""
+    collage_skip: tuple[str, ...] = ()
+    """files of the text folder that those sentences are not from"""
     steps: int = 0
     minutes: float = 0
     start: str | None = None
@@ -80,6 +87,7 @@ class Trainer:
         self.step_number = self.phase_began = 0
         self.optimisers = optimisers(model, muon_lr, adam_lr)
         self.base_lrs = (muon_lr, adam_lr)
+        self.collage: Collage | None = None
 
     @property
     def phase_steps(self) -> int:
@@ -96,10 +104,12 @@ class Trainer:
         own_share: float = 0.0,
     ) -> dict:
         """One update -> the losses by name."""
-        batch = Batch(*(column.to(self.device, non_blocking=True) for column in batch))
+        batch = batch.to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=has_half(self.device.type)):
             losses = self._losses(batch, aux_weight, aux_only or head_only, head_only, own_share)
         loss = losses["aux"] if aux_only or head_only else losses["text"] + aux_weight * losses.get("aux", 0)
+        if "collage" in losses:
+            loss = loss + self.collage.weight * losses["collage"]
         for optimiser in self.optimisers:
             optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -127,16 +137,22 @@ class Trainer:
             logits = self.model.aux(frames).flatten(0, 1)
             losses["aux"] = F.cross_entropy(logits, batch.phones.flatten(), ignore_index=IGNORE)
         if not aux_only:
-            audio = self.model.adapt(frames)
-            tokens = self._own(audio, batch, own_share) if own_share else batch.tokens
-            logits = self.model.decode(audio, tokens, batch.delay)
-            losses["text"] = F.cross_entropy(
-                logits.flatten(0, 1), batch.targets.flatten(), ignore_index=IGNORE
-            )
+            losses["text"] = self._text_loss(frames, batch, own_share)
+        if self.collage:
+            self.collage.memory.add(frames, batch.heard)
+            if collage := self.collage.batch(self.step_number, len(frames)):
+                collage = collage.to(self.device)
+                losses["collage"] = self._text_loss(collage.frames, collage, own_share)
         return losses
 
+    def _text_loss(self, frames: torch.Tensor, batch: Batch | Written, own_share: float) -> torch.Tensor:
+        audio = self.model.adapt(frames)
+        tokens = self._own(audio, batch, own_share) if own_share else batch.tokens
+        logits = self.model.decode(audio, tokens, batch.delay)
+        return F.cross_entropy(logits.flatten(0, 1), batch.targets.flatten(), ignore_index=IGNORE)
+
     @torch.no_grad()
-    def _own(self, audio: torch.Tensor, batch: Batch, share: float) -> torch.Tensor:
+    def _own(self, audio: torch.Tensor, batch: Batch | Written, share: float) -> torch.Tensor:
         """The tokens [B, T] with this share of the pieces as the decoder writes them behind the true ones.
 
         So it learns to hear on after its own mistakes, which it never makes while it is shown what was said (Bengio et
@@ -264,6 +280,7 @@ def run(
     noise: Path | None,
     port: int,
     minutes: float = 0,
+    text: Path | None = None,
 ) -> None:
     """One rank of a phase; rank 0 logs and saves."""
     torch.manual_seed(phase.seed)
@@ -271,12 +288,20 @@ def run(
     torch.set_float32_matmul_precision("high")  # on a CPU this changes nothing
     dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=machine.ranks)
     try:
-        _run(rank, phase, machine, out, noise, minutes)
+        _run(rank, phase, machine, out, noise, minutes, text)
     finally:
         dist.destroy_process_group()
 
 
-def _run(rank: int, phase: Phase, machine: Machine, out: Path, noise: Path | None, minutes: float) -> None:
+def _run(
+    rank: int,
+    phase: Phase,
+    machine: Machine,
+    out: Path,
+    noise: Path | None,
+    minutes: float,
+    text: Path | None,
+) -> None:
     tokenizer, phones = Tokenizer(out / "tekken.json"), json.loads((out / "phones.json").read_text())
     model = Model(_params(phase, tokenizer, out / "run"), len(phones)).to(machine.device)
     trainer = Trainer(model, phase.muon_lr, phase.adam_lr)
@@ -301,6 +326,9 @@ def _run(rank: int, phase: Phase, machine: Machine, out: Path, noise: Path | Non
         phase.light_share,
         phase.wordless_share,
     )
+    if phase.collage_mix:
+        pool = texts.sentences(text, phase.collage_skip)
+        trainer.collage = Collage(sequences, phase.collage_mix, pool, phase.collage_weight)
     batches = data.batches(sequences, trainer.step_number, machine.shards, machine.loaders)
     sequences_a_step = machine.ranks * machine.shards * phase.batch
     audio_seconds = sequences_a_step * (phase.ticks - LEFT_TOKENS) * 0.08
@@ -381,11 +409,14 @@ def _together(decision: bool) -> bool:
     return bool(flag.item())
 
 
-def train(phase: Phase, out: Path, noise: Path | None = None, minutes: float = 0) -> Path | None:
+def train(
+    phase: Phase, out: Path, noise: Path | None = None, minutes: float = 0, text: Path | None = None
+) -> Path | None:
     """Runs a phase -> its checkpoint, out/run/NAME.pt, or None if it took more than `minutes` (0 = any number).
 
-    A phase that was interrupted goes on from where it was last saved. Raises ValueError if it has no end or splices a
-    corpus that it does not draw from, and FileExistsError if it is over.
+    noise and text are the folders of recordings and of sentences. A phase that was interrupted goes on from where it
+    was last saved. Raises ValueError if it has no end, splices a corpus that it does not draw from or reads sentences
+    without a folder of them, and FileExistsError if it is over.
     """
     if not (phase.steps or phase.minutes):
         raise ValueError(f"phase {phase.name} needs steps or minutes")
@@ -393,6 +424,8 @@ def train(phase: Phase, out: Path, noise: Path | None = None, minutes: float = 0
         raise ValueError(
             f"phase {phase.name} splices {', '.join(sorted(unknown))}, which it does not draw from"
         )
+    if phase.collage_mix and not text:
+        raise ValueError(f"phase {phase.name} reads sentences: it needs the folder of texts")
     if phase.ticks % 96 or phase.ticks * FRAMES_PER_TICK % 64:
         raise ValueError(f"{phase.ticks} ticks are no multiple of the windows")
     checkpoint = out / "run" / f"{phase.name}.pt"
@@ -404,5 +437,5 @@ def train(phase: Phase, out: Path, noise: Path | None = None, minutes: float = 0
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
-    torch.multiprocessing.spawn(run, (phase, machine, out, noise, port, minutes), machine.ranks)
+    torch.multiprocessing.spawn(run, (phase, machine, out, noise, port, minutes, text), machine.ranks)
     return checkpoint if checkpoint.exists() else None

@@ -86,11 +86,11 @@ def small_model(toy_tokenizer, small_params) -> Model:
     return Model(small_params(toy_tokenizer.size), phones=1 + len(TONES_HZ))
 
 
-def train_here(phase, out, noise=None, minutes=0):
+def train_here(phase, out, noise=None, minutes=0, text=None):
     """As train.train does, without a process of its own."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
     (out / "run").mkdir(exist_ok=True)
-    train.run(0, phase, train.Machine("cpu", 1, 1), out, noise, port, minutes)
+    train.run(0, phase, train.Machine("cpu", 1, 1), out, noise, port, minutes, text)
     return out / "run" / f"{phase.name}.pt"

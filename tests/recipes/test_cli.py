@@ -19,6 +19,7 @@ def test_every_stage_explains_itself(capsys):
         (["human", "--out", "x"], "human needs --speech"),
         (["synth", "--out", "x"], "synth needs --text"),
         (["others", "--out", "x"], "others needs --others"),
+        (["train", "--out", "x", "--speech", "y"], "train needs --text"),
         (["evaluate", "--out", "x"], "evaluate needs --speech or --clips"),
         (["phones", "--out", "x"], "phones needs --speech or --clips"),
         (["phones", "--out", "x", "--clips", "y", "--checkpoint", "."], "phones needs a .pt file"),
@@ -62,7 +63,7 @@ def planned(monkeypatch, tmp_path):
         path.touch()
         return path
 
-    def trained(phase, out, noise, minutes):
+    def trained(phase, out, noise, minutes, text):
         ran.append(minutes)
         return None if minutes else done(phase.name)
 
@@ -71,7 +72,8 @@ def planned(monkeypatch, tmp_path):
     monkeypatch.setattr(
         "recipes.tiny.__main__._align", lambda a, path, every: ran.append(f"align {path.stem}")
     )
-    return ["train", "--out", str(tmp_path), "--speech", str(tmp_path)], ran
+    folder = str(tmp_path)
+    return ["train", "--out", folder, "--speech", folder, "--text", folder], ran
 
 
 def test_training_goes_through_the_plan_in_order(planned):
@@ -102,5 +104,5 @@ def test_sizes_go_on_from_the_last_step_although_it_is_a_mean(monkeypatch, tmp_p
     monkeypatch.setattr(
         "recipes.tiny.__main__.sizes.compare", lambda last, start, *_: asked.append((last, start)) or []
     )
-    main(["sizes", "--out", str(tmp_path), "--speech", str(tmp_path)])
+    main(["sizes", *(x for name in ("out", "speech", "text") for x in (f"--{name}", str(tmp_path)))])
     assert asked == [(steps[1], "m")]

@@ -74,8 +74,9 @@ def test_a_sequence_begins_with_the_prompt_and_is_delayed(sequences, toy_tokeniz
 
 def test_batches_depend_on_seed_rank_and_step_alone(sequences):
     first = sequences.at(5)
-    for a, b in zip(first, sequences.at(5), strict=True):
-        assert torch.equal(a, b)
+    again = sequences.at(5)
+    assert all(map(torch.equal, first[:-1], again[:-1]))
+    assert first.heard == again.heard
     assert not torch.equal(first.mel, sequences.at(6).mel)
     sequences.rank = 1
     assert not torch.equal(first.mel, sequences.at(5).mel)
@@ -88,8 +89,10 @@ def test_shards_are_what_further_ranks_would_get(sequences, loaders):
     for shard, rank in ((0, 0), (1, 1)):
         sequences.rank = rank
         for step, got in ((5, fifth), (6, sixth)):
-            for column, expected in zip(got, sequences.at(step), strict=True):
+            alone = sequences.at(step)
+            for column, expected in zip(got[:-1], alone[:-1], strict=True):
                 assert torch.equal(column[shard : shard + 1], expected)
+            assert got.heard[shard] == alone.heard[0]
 
 
 def test_phone_labels_lag_the_audio(sequences):
@@ -101,6 +104,26 @@ def test_phone_labels_lag_the_audio(sequences):
     u = LEFT_TOKENS * 4 + round((0.15 + 0.08) / 0.02)
     assert names[take.phones[u]] == item["text"].split()[0]
     assert take.phones[LEFT_TOKENS * 4] == 0
+
+
+def test_words_are_heard_where_their_phones_are(sequences):
+    names = ["_", "one", "two", "three", "four"]
+    batch = sequences.at(3)
+    said = [heard for heard in batch.heard[0] if heard.word]
+    assert said
+    for word, first, end in said:
+        assert [names[i] for i in batch.phones[0, first:end]] == [word] * (end - first)
+        assert end - first == pytest.approx(0.3 / 0.02, abs=1)
+
+
+def test_the_pause_behind_the_last_word_is_heard_and_what_is_cut_off_is_not(sequences):
+    take = Take(96, sequences.phone_ids)
+    item = {"words": [("one", 0.3), ("two", 0.6), ("three", 1.2)]}
+    take.speak({**item, "words": item["words"][:2]}, np.zeros(16000, np.float32))
+    left = LEFT_TOKENS * 4 + 3  # the first frame that ends 80 ms behind the first sample
+    assert take.heard == [("one", left, left + 15), ("two", left + 15, left + 30), ("", left + 30, left + 50)]
+    take.speak(item, np.zeros(16000, np.float32))
+    assert [heard.word for heard in take.heard[3:]] == ["one", "two"]
 
 
 def test_a_closed_gate_is_digital_silence_to_the_tick(sequences):

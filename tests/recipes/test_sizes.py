@@ -19,10 +19,10 @@ def test_every_size_is_trained_on_exported_and_scored(toy, small_params, monkeyp
     (toy / "heldout" / "manifest.jsonl").write_text(json.dumps(row) + "\n")
     last = train.Phase("last", {"toy": 1.0}, steps=1, ranks=1, batch=1, ticks=96)
     train_here(last, toy, None)
-    same, deeper = sizes.compare(last, "last", {"same": {}, "deeper": {"layers": 2}}, 2, toy, toy)
+    same, deeper = sizes.compare(last, "last", {"same": {}, "deeper": {"layers": 2}}, 2, toy, toy, toy)
     assert deeper.parameters_m > same.parameters_m
     assert same.loss > 0
-    again = sizes.compare(last, "last", {"same": {}}, 2, toy, toy)
+    again = sizes.compare(last, "last", {"same": {}}, 2, toy, toy, toy)
     assert again == [same]  # what is done is not trained again
     for name, layers in (("same", 1), ("deeper", 2)):
         assert json.loads((toy / "sizes" / name / "params.json").read_text())["n_layers"] == layers
