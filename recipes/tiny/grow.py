@@ -14,8 +14,10 @@ INWARD = (".w2.weight", ".wo.weight")
 def grow(small: dict[str, torch.Tensor], model: Model) -> None:
     """Fills a model with the weights of a smaller one: more layers on top, more hidden units, more query heads.
 
-    Raises ValueError if the widths, the key-value heads or the head that names phones differ.
+    Raises ValueError if the widths, the key-value heads or the head that names phones differ, or layers would be lost.
     """
+    if lost := sorted(small.keys() - dict(model.named_parameters()).keys()):
+        raise ValueError(f"{lost[0]}: cannot grow to a model that has no such layer")
     with torch.no_grad():
         for name, weight in model.named_parameters():
             old = small.get(name)

@@ -483,7 +483,7 @@ PHASES: list[Phase | Mean] = [
         seed=5,
     ),
     Mean("half", {"reader": 0.5, "answered": 0.5}),
-    # Digits of a bad telephone were worse still, and other languages.
+    # Digits of a bad telephone were still worse than before, and the mean was readier to write other languages.
     Phase(
         "told",
         {
@@ -563,7 +563,7 @@ PHASES: list[Phase | Mean] = [
 SIZES = {
     "shipped": {},
     "larger_decoder": {"enc_layers": 6, "layers": 4, "hidden": 1024},
-    "larger_encoder": {"enc_layers": 8},
+    "larger_encoder": {"enc_layers": 8, "layers": 4},
 }
 """What the stage `sizes` compares."""
 ADOPT = {"calls": 1.0, "prose": 0.5}

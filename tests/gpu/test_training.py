@@ -17,7 +17,7 @@ TICKS, VOCABULARY, PHONES = 288, 300, 5
 def batch(rows: int) -> Batch:
     tokens = torch.randint(VOCABULARY, (rows, TICKS + 1))
     mel, phones = torch.randn(rows, 128, 8 * TICKS), torch.randint(PHONES, (rows, 4 * TICKS))
-    return Batch(mel, tokens[:, :-1], tokens[:, 1:], torch.full((rows,), 6), phones)
+    return Batch(mel, tokens[:, :-1], tokens[:, 1:], torch.full((rows,), 6), phones, [[]] * rows)
 
 
 def trainer(device: str) -> Trainer:

@@ -1,8 +1,9 @@
 import pytest
 import torch
 
+from recipes.tiny import plan
 from recipes.tiny.grow import grow
-from recipes.tiny.model import Model
+from recipes.tiny.model import Model, params
 
 
 @torch.no_grad()
@@ -37,3 +38,15 @@ def test_other_changes_are_refused(other, small_params, small_model):
     model = Model(small_params(small_model.p["vocab_size"], **other), small_model.aux.out_features)
     with pytest.raises(ValueError, match="cannot grow"):
         grow(small_model.state_dict(), model)
+
+
+def test_layers_are_not_lost_unsaid(small_params, small_model):
+    model = Model(small_params(small_model.p["vocab_size"], layers=2), small_model.aux.out_features)
+    with pytest.raises(ValueError, match="cannot grow"):
+        grow(model.state_dict(), small_model)
+
+
+@pytest.mark.parametrize("name", [name for name, size in plan.SIZES.items() if size])
+def test_every_size_that_is_compared_grows_from_the_last(name):
+    last = next(step.size for step in reversed(plan.PHASES) if getattr(step, "size", None))
+    grow(Model(params(300, **last), 5).state_dict(), Model(params(300, **plan.SIZES[name]), 5))
