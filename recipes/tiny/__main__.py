@@ -45,7 +45,14 @@ def synth_stage(a: argparse.Namespace) -> None:
             continue
         folder, hours, pool = a.out / "corpus" / spoken.name, spoken.hours * a.scale, pools[spoken.skip]
         synth.synthesise(
-            folder, hours, spoken.mix, pool, spoken.engines, workers=a.workers, seed=a.seed + number
+            folder,
+            hours,
+            spoken.mix,
+            pool,
+            spoken.engines,
+            workers=a.workers,
+            seed=a.seed + number,
+            kokoro=a.kokoro,
         )
 
 
@@ -95,15 +102,16 @@ def _minutes_left(a: argparse.Namespace) -> float:
     return max(a.minutes - (time.monotonic() - a.began) / 60, 0.01) if a.minutes else 0.0
 
 
-def _align(a: argparse.Namespace, checkpoint: Path, every: dict[str, int]) -> None:
-    phones = json.loads((a.out / "phones.json").read_text())
-    people = a.out / "corpus" / "human"
-    align.align(checkpoint, phones, people, every, a.workers)
-    human.scrambled(people, a.out / "corpus" / "scrambled", plan.SCRAMBLED_HOURS, a.seed)
+def _align(a: argparse.Namespace, checkpoint: Path, corpora: dict[str, dict[str, int]]) -> None:
+    phones, root = json.loads((a.out / "phones.json").read_text()), a.out / "corpus"
+    for name, every in corpora.items():
+        align.align(checkpoint, phones, root / name, every, a.workers)
+    if "human" in corpora:
+        human.scrambled(root / "human", root / "scrambled", plan.SCRAMBLED_HOURS, a.seed)
 
 
 def align_stage(a: argparse.Namespace) -> None:
-    _align(a, a.checkpoint or _last(a), {})
+    _align(a, a.checkpoint or _last(a), {name: {} for name in a.only or ("human", *plan.UNTIMED)})
 
 
 def _last(a: argparse.Namespace) -> Path:
@@ -219,6 +227,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
             "--speech", type=Path, help="folder with train/, dev/ and noise/, a manifest.jsonl in each"
         )
         p.add_argument("--others", type=Path, help="folder of recordings of people who speak other languages")
+        p.add_argument("--kokoro", type=Path, help="folder with kokoro.onnx and voices/*.bin")
         p.add_argument("--text", type=Path, help="folder of .txt files, a sentence a line")
         p.add_argument(
             "--seed",
@@ -230,7 +239,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
         p.add_argument("--checkpoint", type=Path, help=".pt file or exported folder, default: the last")
         p.add_argument("--bundle", type=Path, help="where to export to, default: out/bundle; what to adopt")
         p.add_argument("--clips", type=Path, nargs="*", help="folders with a manifest.jsonl to evaluate on")
-        p.add_argument("--only", nargs="*", help="of `synth`: names of corpora in plan.py, default: all")
+        p.add_argument("--only", nargs="*", help="of `synth` and `align`: names of corpora, default: all")
         p.add_argument(
             "--unwritten-below",
             type=float,

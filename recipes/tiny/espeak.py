@@ -2,6 +2,7 @@
 
 import ctypes as C
 import functools
+import random
 
 import numpy as np
 
@@ -60,6 +61,7 @@ SAME_PHONE = {
 }
 
 _PHONEME_EVENTS = 1 << 15 | 1
+_UTF8, _IPA = 1, 2
 _RATE_EVENT, _PHONEME_EVENT = 8, 7
 _SPEED, _PITCH, _RANGE, _WORD_GAP = 1, 3, 4, 7
 
@@ -144,12 +146,29 @@ class Espeak:
             out.append((name, sample / self._rate, group))
         return out
 
+    def ipa(self, text: str, language: str) -> str:
+        """Text in the international phonetic alphabet; "" where the language does not exist."""
+        if self._lib.espeak_SetVoiceByName(language.encode()):
+            return ""
+        data, said = C.create_string_buffer(text.encode()), []
+        rest = C.c_void_p(C.addressof(data))
+        self._lib.espeak_TextToPhonemes.restype = C.c_char_p
+        while rest.value:  # a clause a call
+            said.append(self._lib.espeak_TextToPhonemes(C.byref(rest), _UTF8, _IPA).decode())
+        return " ".join(said)
+
     def pronounce(self, word: str) -> list[str] | None:
         """Phone names of a word in general American; a capital letter is spelled."""
         if word not in self._pronounced:
             speech = self.speak([speakable(word)], "en-us")
             self._pronounced[word] = [n for n, _ in speech.phones if n != PAUSE] if speech else None
         return self._pronounced[word]
+
+
+def foreign_language(r: random.Random) -> tuple[str, str]:
+    """(script, language) of one of FOREIGN, each language as often."""
+    script = r.choices(list(FOREIGN), list(map(len, FOREIGN.values())))[0]
+    return script, r.choice(FOREIGN[script])
 
 
 def speakable(word: str) -> str:

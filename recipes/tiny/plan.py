@@ -44,6 +44,14 @@ CALL_MIX = {
 }
 NATURAL = {"espeak": 3.5, "flite": 4.0, "festival": 0.9}
 MORE_NATURAL = {"espeak": 3.0, "flite": 5.5, "festival": 1.5}
+NEURAL_MIX = {
+    "open": 5.0,
+    "phrases": 1.0,
+    "birthdays": 0.6,
+    "numbers": 0.5,
+    **dict.fromkeys(("digits", "spell", "commands"), 0.3),
+    "phone": 0.2,
+}
 SPOKEN = (
     Spoken("domain", 10, texts.MIX, synth.ENGINES),
     Spoken("open", 5, {"open": 1.0}, synth.ENGINES),
@@ -65,7 +73,12 @@ SPOKEN = (
         MORE_NATURAL,
         skip=("numbers_dates_generated",),
     ),
+    Spoken("bent", 6, NEURAL_MIX, {"hibari": 1.0}, skip=("numbers_dates_generated",)),
+    Spoken("natural", 0.5, NEURAL_MIX, {"kokoro": 1.0}, skip=("numbers_dates_generated",)),
+    Spoken("elsewhere", 1, {synth.FOREIGN: 1.0}, {"hibari": 9.0, "kokoro": 1.0}),
 )
+UNTIMED = ("bent", "natural")
+"""Of these the synthesiser tells no word times: they are aligned as recordings are."""
 BACKWARD_HOURS = 4
 SCRAMBLED_HOURS = 6
 EVERY = {"librispeech": 3, "kathleen": 3, "speechocean762": 6}
@@ -559,6 +572,106 @@ PHASES: list[Phase | Mean] = [
         seed=7,
     ),
     Mean("four", {"reader": 0.2, "answered": 0.2, "told": 0.25, "dialled": 0.35}),
+    # It went on getting better at what people read for as long as it read.
+    Phase(
+        "further",
+        {
+            "calls": 7.5,
+            "books": 5.5,
+            "fresh": 3.5,
+            "human:an4": 5.5,
+            "human:fsdd": 5.5,
+            "human:speech_commands": 2.0,
+            "human:librispeech": 3.0,
+            "human:speechocean762": 2.3,
+            "human:kathleen": 1.6,
+            "human:commonvoice": 0.9,
+            "human:dctts_reader": 0.3,
+            "prose": 2.0,
+            "abroad": 1.1,
+            "others": 3.4,
+            "backward": 0.3,
+            "scrambled": 0.4,
+        },
+        spliced={
+            "human:librispeech": 0.35,
+            "human:kathleen": 0.3,
+            "human:speechocean762": 0.2,
+            "human:commonvoice": 0.2,
+            "human:dctts_reader": 0.2,
+        },
+        own_share=0.3,
+        collage_mix={
+            "open": 6.0,
+            "phrases": 1.0,
+            **dict.fromkeys(("numbers", "digits"), 0.4),
+            "birthdays": 0.6,
+        },
+        collage_weight=0.7,
+        collage_skip=("numbers_dates_generated",),
+        steps=1262,
+        start="four",
+        delays={(6, 6): 0.46, (3, 3): 0.10, (12, 12): 0.18, (3, 12): 0.26},
+        light_share=0.4,
+        wordless_share=0.14,
+        batch=4,
+        compiled=True,
+        muon_lr=0.018,
+        adam_lr=1.8e-3,
+        seed=8,
+    ),
+    # Voices that sound like people, and say whatever there is to read.
+    Phase(
+        "voiced",
+        {
+            "calls": 7.5,
+            "books": 4.0,
+            "fresh": 2.0,
+            "bent": 4.0,
+            "natural": 2.0,
+            "human:an4": 5.5,
+            "human:fsdd": 5.5,
+            "human:speech_commands": 2.0,
+            "human:librispeech": 3.0,
+            "human:speechocean762": 2.3,
+            "human:kathleen": 1.6,
+            "human:commonvoice": 0.9,
+            "human:dctts_reader": 0.3,
+            "prose": 1.0,
+            "abroad": 0.9,
+            "elsewhere": 0.7,
+            "others": 3.4,
+            "backward": 0.3,
+            "scrambled": 0.4,
+        },
+        spliced={
+            "human:librispeech": 0.35,
+            "human:kathleen": 0.3,
+            "human:speechocean762": 0.2,
+            "human:commonvoice": 0.2,
+            "human:dctts_reader": 0.2,
+        },
+        own_share=0.3,
+        collage_mix={
+            "open": 6.0,
+            "phrases": 1.0,
+            **dict.fromkeys(("numbers", "digits"), 0.4),
+            "birthdays": 0.6,
+        },
+        collage_weight=0.7,
+        collage_skip=("numbers_dates_generated",),
+        steps=3500,
+        start="further",
+        decay=0.65,
+        delays={(6, 6): 0.46, (3, 3): 0.10, (12, 12): 0.18, (3, 12): 0.26},
+        light_share=0.4,
+        wordless_share=0.14,
+        batch=4,
+        compiled=True,
+        muon_lr=0.018,
+        adam_lr=1.8e-3,
+        seed=9,
+    ),
 ]
 SIZES = {
     "shipped": {},
@@ -568,5 +681,10 @@ SIZES = {
 """What the stage `sizes` compares."""
 ADOPT = {"calls": 1.0, "prose": 0.5}
 """Corpora by which an exported folder gets a new phone head."""
-ALIGN_AFTER = {"open": EVERY, "delays": {}, "mean": {}}
-"""Phases after which the recordings of people are aligned (again), and of which domains only every n-th."""
+ALIGN_AFTER: dict[str, dict[str, dict[str, int]]] = {
+    "open": {"human": EVERY},
+    "delays": {"human": {}},
+    "mean": {"human": {}},
+    "four": {name: {} for name in UNTIMED},
+}
+"""Phases after which corpora are aligned (again), and of which of their domains only every n-th utterance is."""

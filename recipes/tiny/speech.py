@@ -10,6 +10,7 @@ class Speech(NamedTuple):
 
     audio: np.ndarray
     rate: int
-    word_ends_s: list[float]
+    word_ends_s: list[float] | None
+    """None where the synthesiser tells none: align.py finds them"""
     phones: list[tuple[str, float]] | None
     """(espeak name, start_s), None where the synthesiser tells none."""

@@ -3,16 +3,20 @@
 import multiprocessing
 import random
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import soxr
 
-from recipes.tiny import corpus, espeak, festival, flite, texts
+from recipes.tiny import corpus, espeak, festival, flite, neural, texts
 from recipes.tiny.speech import Speech
 
 HELD_OUT = {"flite-rms", "festival-ked", "en-us+f5", "en+m8"}
 ENGINES = {"espeak": 5.0, "flite": 4.0, "festival": 0.7}
+TOGETHER = {"festival": festival.BATCH, "hibari": neural.BATCH, "kokoro": neural.BATCH}
+"""So many utterances an engine says with one voice, others one."""
+SPEAK_FOREIGN = {"espeak", "festival", "hibari", "kokoro"}
 FOREIGN = "foreign"
 """The domain of speech of which nothing is to be written; espeak-ng and festival have voices for it."""
 STRETCH = (0.75, 1.35)
@@ -25,14 +29,17 @@ Utterance = tuple[str, str]
 class Cast:
     """The voices of one process: says each text with a voice and a manner drawn at random."""
 
-    def __init__(self, r: random.Random, held_out: bool):
-        self.r, self.held_out = r, held_out
+    def __init__(self, r: random.Random, held_out: bool, kokoro: Path | None = None):
+        self.r, self.held_out, self._kokoro = r, held_out, kokoro
         self.espeak, self.flite = espeak.Espeak(), flite.Flite()
         self.festival_voices = [v for v in festival.VOICES if (v in HELD_OUT) == held_out]
         self.flite_voices = [v for v in flite.VOICES if (f"flite-{v}" in HELD_OUT) == held_out]
 
     def say(self, engine: str, batch: list[Utterance]) -> Iterator[tuple[str, Speech | None]]:
         """(voice, speech) of each utterance of the batch."""
+        if engine in ("hibari", "kokoro"):
+            yield from self._neural(engine, batch)
+            return
         speakable = espeak.speakable if engine == "espeak" else cmu_speakable
         if batch[0][0] == FOREIGN:
             yield from self._foreign(engine, len(batch))
@@ -69,11 +76,38 @@ class Cast:
 
     def _espeak_foreign(self) -> tuple[str, Speech | None]:
         r = self.r
-        script = r.choices(list(espeak.FOREIGN), list(map(len, espeak.FOREIGN.values())))[0]
-        language, variant = r.choice(espeak.FOREIGN[script]), r.choice(espeak.VARIANTS)
+        script, language = espeak.foreign_language(r)
+        variant = r.choice(espeak.VARIANTS)
         voice = language + ("+" + variant if variant else "")
         manner = r.uniform(120, 220), r.uniform(20, 80), r.uniform(20, 80)
         return voice, self.espeak.nonsense(texts.foreign(r, script, language), voice, *manner)
+
+    @cached_property
+    def phonemes(self) -> neural.Phonemes:
+        return neural.Phonemes()
+
+    @cached_property
+    def hibari(self) -> neural.Hibari:
+        return neural.Hibari()
+
+    @cached_property
+    def kokoro(self) -> neural.Kokoro:
+        if self._kokoro is None:
+            raise ValueError("Kokoro needs the folder of its voices: --kokoro")
+        return neural.Kokoro(self._kokoro)
+
+    def _neural(self, engine: str, batch: list[Utterance]) -> Iterator[tuple[str, Speech | None]]:
+        r, foreign = self.r, batch[0][0] == FOREIGN
+        speaker = self.hibari if engine == "hibari" else self.kokoro
+        voice = speaker.voice(r) if engine == "hibari" else speaker.voice(r, foreign)
+        for _, text in batch:
+            if foreign:
+                script, language = espeak.foreign_language(r)
+                ids = self.phonemes.foreign(self.espeak, texts.foreign(r, script, language), language)
+            else:
+                ids = self.phonemes.english(text.split(), r.choice("...,?!"), voice["british"])
+            wave = speaker.speak(ids, voice, r.uniform(*neural.PACE), r) if ids else None
+            yield voice["name"], None if wave is None else neural.spoken(wave)
 
     def _flite(self, words: list[str]) -> tuple[str, Speech | None]:
         voice = self.r.choice(self.flite_voices)
@@ -107,7 +141,11 @@ def add(out: corpus.Writer, utterance: Utterance, voice: str, speech: Speech | N
         return
     domain, text = utterance
     label = [] if domain == FOREIGN else text.lower().split()
-    times = {"words": [[w, round(e / factor, 3)] for w, e in zip(label, speech.word_ends_s, strict=True)]}
+    if speech.word_ends_s is None and label:
+        out.add(audio, text=" ".join(label), spoken=text, voice=voice, domain=domain)
+        return
+    ends = speech.word_ends_s or []
+    times = {"words": [[w, round(e / factor, 3)] for w, e in zip(label, ends, strict=True)]}
     if speech.phones:
         times["phones"] = [[n, round(t / factor, 3)] for n, t in speech.phones]
     out.add(audio, text=" ".join(label), voice=voice, domain=domain, **times)
@@ -115,14 +153,14 @@ def add(out: corpus.Writer, utterance: Utterance, voice: str, speech: Speech | N
 
 def _part(job: tuple) -> Path:
     """Synthesises one part, in a process of its own."""
-    folder, seed, seconds, engines, mix, pool, held_out = job
+    folder, seed, seconds, engines, mix, pool, held_out, kokoro = job
     r = random.Random(seed)
-    cast, out = Cast(r, held_out), corpus.Writer(folder)
-    # a batch of festival is as long as BATCH single utterances
-    odds = [w / (festival.BATCH if e == "festival" else 1) for e, w in engines.items()]
+    cast, out = Cast(r, held_out, kokoro), corpus.Writer(folder)
+    # a batch is as long as so many single utterances
+    odds = [w / TOGETHER.get(engine, 1) for engine, w in engines.items()]
     while out.samples < seconds * corpus.RATE:
         engine = r.choices(list(engines), odds)[0]
-        batch = [texts.sample(r, mix, pool) for _ in range(festival.BATCH if engine == "festival" else 1)]
+        batch = [texts.sample(r, mix, pool) for _ in range(TOGETHER.get(engine, 1))]
         for utterance, (voice, speech) in zip(batch, cast.say(engine, batch), strict=True):
             # resampling: another vocal tract, pitch and speed
             factor = 1.0 if held_out else r.choice([1.0, r.uniform(0.88, 1.14)])
@@ -140,16 +178,26 @@ def synthesise(
     held_out: bool = False,
     workers: int = 2,
     seed: int = 0,
+    kokoro: Path | None = None,
 ) -> None:
     """Fills `folder` with about `hours` of speech; parts are made by `workers` processes, the same for any number.
 
     Raises ValueError if foreign speech is mixed with other domains, or with an engine that has no voices for it.
     """
-    if FOREIGN in mix and (set(mix) != {FOREIGN} or not set(engines) <= {"espeak", "festival"}):
-        raise ValueError("foreign speech is a corpus of its own, by espeak and festival alone")
+    if FOREIGN in mix and (set(mix) != {FOREIGN} or not set(engines) <= SPEAK_FOREIGN):
+        raise ValueError(f"foreign speech is a corpus of its own, by {', '.join(sorted(SPEAK_FOREIGN))}")
     parts = max(1, round(hours / PART_HOURS))
     jobs = [
-        (folder / f"part{i:04d}", seed * 10000 + i, hours * 3600 / parts, engines, mix, pool, held_out)
+        (
+            folder / f"part{i:04d}",
+            seed * 10000 + i,
+            hours * 3600 / parts,
+            engines,
+            mix,
+            pool,
+            held_out,
+            kokoro,
+        )
         for i in range(parts)
     ]
     # a fresh process per part: the synthesisers' libraries leak

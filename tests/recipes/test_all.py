@@ -56,7 +56,7 @@ def short_plan(monkeypatch):
     silent = {"foreign": 0.3, "backward": 0.2, "scrambled": 0.2, "others": 0.2}
     then = phase("then", {"human": 1.0, **silent}, steps=2, start="first", decay=1.0, wordless_share=0.3)
     monkeypatch.setattr(plan, "PHASES", [first, then, Mean("mean", {"first": 0.5, "then": 0.5})])
-    monkeypatch.setattr(plan, "ALIGN_AFTER", {"first": {}})
+    monkeypatch.setattr(plan, "ALIGN_AFTER", {"first": {"human": {}}})
     domain = Spoken("domain", 0.005, texts.MIX, {"espeak": 1.0, "flite": 1.0})
     foreign = Spoken(synth.FOREIGN, 0.002, {synth.FOREIGN: 1.0}, {"espeak": 1.0, "festival": 0.1})
     monkeypatch.setattr(plan, "SPOKEN", (domain, foreign))
