@@ -40,9 +40,7 @@ BUNDLE = Path("realtime/assets/tiny")
 
 def synth_stage(a: argparse.Namespace) -> None:
     pools = {skip: texts.sentences(a.text, skip) for skip in {spoken.skip for spoken in plan.SPOKEN}}
-    for number, spoken in enumerate(plan.SPOKEN):
-        if a.only and spoken.name not in a.only:
-            continue
+    for spoken in _to_say(a):
         folder, hours, pool = a.out / "corpus" / spoken.name, spoken.hours * a.scale, pools[spoken.skip]
         synth.synthesise(
             folder,
@@ -51,9 +49,13 @@ def synth_stage(a: argparse.Namespace) -> None:
             pool,
             spoken.engines,
             workers=a.workers,
-            seed=a.seed + number,
+            seed=a.seed + plan.SPOKEN.index(spoken),
             kokoro=a.kokoro,
         )
+
+
+def _to_say(a: argparse.Namespace) -> list[plan.Spoken]:
+    return [spoken for spoken in plan.SPOKEN if not a.only or spoken.name in a.only]
 
 
 def human_stage(a: argparse.Namespace) -> None:
@@ -266,6 +268,8 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     ):
         if a.stage in users and getattr(a, need) is None:
             parser.error(f"{a.stage} needs --{need}")
+    if a.stage in ("synth", "all") and a.kokoro is None and any("kokoro" in x.engines for x in _to_say(a)):
+        parser.error(f"{a.stage} needs --kokoro, or --only corpora that do without")
     if a.stage in ("evaluate", "phones") and not a.clips and not a.speech:
         parser.error(f"{a.stage} needs --speech or --clips")
     if a.stage in ("align", "phones") and a.checkpoint and a.checkpoint.is_dir():
