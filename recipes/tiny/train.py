@@ -55,6 +55,8 @@ class Phase:
     aux_weight: float = 0.3
     decay: float = 0.0
     """last share of the phase in which the learning rate falls linearly to 0"""
+    averaged: float = 0.0
+    """last share of the phase over whose steps the weights are averaged: their mean is what the phase ends with"""
     delays: dict[tuple[int, int], float] = field(default_factory=lambda: {(6, 6): 1.0})
     size: dict[str, int] = field(default_factory=dict)
     """arguments of model.params other than its own, none: the size of the start; a larger model begins as that one"""
@@ -88,6 +90,8 @@ class Trainer:
         self.optimisers = optimisers(model, muon_lr, adam_lr)
         self.base_lrs = (muon_lr, adam_lr)
         self.collage: Collage | None = None
+        self.mean: dict[str, torch.Tensor] = {}
+        self.averaged_steps = 0
 
     @property
     def phase_steps(self) -> int:
@@ -166,6 +170,22 @@ class Trainer:
         chosen = pieces & (torch.rand(true.shape, generator=r) < share).to(true.device)
         return torch.cat([batch.tokens[:, :1], torch.where(chosen, written, true)], 1)
 
+    @torch.no_grad()
+    def add_to_mean(self) -> None:
+        """Takes the weights as they are into the mean of those of earlier calls (Izmailov et al. 2018)."""
+        self.averaged_steps += 1
+        for name, weight in self.model.state_dict().items():
+            if name in self.mean:
+                self.mean[name].lerp_(weight, 1 / self.averaged_steps)
+            else:
+                self.mean[name] = weight.clone()
+
+    def take_mean(self) -> None:
+        """The weights become their mean, if there is one."""
+        if self.mean:
+            self.model.load_state_dict(self.mean)
+            self.mean, self.averaged_steps = {}, 0
+
     def save(self, path: Path) -> None:
         """Rank 0 writes; every rank has to call it, because each keeps its share of Muon's momentum."""
         muon, adam = (o.state_dict() for o in self.optimisers)
@@ -183,6 +203,8 @@ class Trainer:
                 "step": self.step_number,
                 "phase_began": self.phase_began,
                 "optimisers": [joined(shares), adam],
+                "mean": self.mean,
+                "averaged_steps": self.averaged_steps,
             },
             draft,
         )
@@ -201,6 +223,7 @@ class Trainer:
         for optimiser, state in zip(self.optimisers, saved["optimisers"], strict=True):
             optimiser.load_state_dict(state)
         self.step_number, self.phase_began = saved["step"], saved["phase_began"]
+        self.mean, self.averaged_steps = saved.get("mean", {}), saved.get("averaged_steps", 0)
 
 
 def lr_factor(steps: int, done: float, decay: float) -> float:
@@ -390,11 +413,14 @@ def _loop(
         losses = trainer.step(
             next(batches), factor, phase.aux_weight, aux_only, phase.head_only, phase.own_share
         )
+        if done >= 1 - phase.averaged:
+            trainer.add_to_mean()
         if log:
             log.add(trainer.step_number, factor, losses)
         if _together(seconds // SAVE_EVERY_S > saves):
             saves = int(seconds // SAVE_EVERY_S)
             trainer.save(_part(phase, folder))
+    trainer.take_mean()
     trainer.save(folder / f"{phase.name}.pt")
     if log:
         log.flush(trainer.step_number, lr_factor(trainer.phase_steps, done, phase.decay))

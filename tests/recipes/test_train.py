@@ -105,13 +105,30 @@ def short(toy, small_params, monkeypatch):
     """Steps -> a phase over the toy corpus that saves after every step."""
     monkeypatch.setattr(train, "params", small_params)
     monkeypatch.setattr(train, "SAVE_EVERY_S", 1e-6)
-    return lambda name, steps: train.Phase(
-        name, {"toy": 1.0}, steps=steps, decay=1.0, ranks=1, batch=1, ticks=96
+    return lambda name, steps, **more: train.Phase(
+        name, {"toy": 1.0}, steps=steps, decay=1.0, ranks=1, batch=1, ticks=96, **more
     )
 
 
-def test_an_interrupted_phase_ends_as_one_that_was_not(toy, short, monkeypatch):
-    train_here(short("whole", 4), toy)
+def test_a_phase_ends_with_the_mean_of_its_last_weights(toy, short, monkeypatch):
+    step, after = Trainer.step, []
+
+    def watched(trainer, *arguments):
+        losses = step(trainer, *arguments)
+        after.append({name: weight.clone() for name, weight in trainer.model.state_dict().items()})
+        return losses
+
+    monkeypatch.setattr(Trainer, "step", watched)
+    train_here(short("meant", 4, averaged=0.5), toy)
+    ended = torch.load(toy / "run" / "meant.pt", weights_only=True)
+    assert len(after) == 4 and not ended["mean"]
+    for name, weight in ended["model"].items():
+        torch.testing.assert_close(weight, (after[2][name] + after[3][name]) / 2)
+
+
+@pytest.mark.parametrize("averaged", [0.0, 0.75])
+def test_an_interrupted_phase_ends_as_one_that_was_not(toy, short, averaged, monkeypatch):
+    train_here(short("whole", 4, averaged=averaged), toy)
     step = Trainer.step
 
     def interrupted(trainer, *arguments):
@@ -121,9 +138,9 @@ def test_an_interrupted_phase_ends_as_one_that_was_not(toy, short, monkeypatch):
 
     with monkeypatch.context() as m, pytest.raises(KeyboardInterrupt):
         m.setattr(Trainer, "step", interrupted)
-        train_here(short("halves", 4), toy)
+        train_here(short("halves", 4, averaged=averaged), toy)
     assert [p.name for p in (toy / "run").glob("halves*.pt")] == ["halves.part.pt"]
-    train_here(short("halves", 4), toy)
+    train_here(short("halves", 4, averaged=averaged), toy)
     assert [p.name for p in (toy / "run").glob("halves*.pt")] == ["halves.pt"]
     whole, halves = (torch.load(toy / "run" / f"{n}.pt", weights_only=True) for n in ("whole", "halves"))
     assert whole["step"] == halves["step"] == 4
