@@ -223,7 +223,8 @@ class Trainer:
         for optimiser, state in zip(self.optimisers, saved["optimisers"], strict=True):
             optimiser.load_state_dict(state)
         self.step_number, self.phase_began = saved["step"], saved["phase_began"]
-        self.mean, self.averaged_steps = saved.get("mean", {}), saved.get("averaged_steps", 0)
+        self.mean = {name: weight.to(self.device) for name, weight in saved.get("mean", {}).items()}
+        self.averaged_steps = saved.get("averaged_steps", 0)
 
 
 def lr_factor(steps: int, done: float, decay: float) -> float:

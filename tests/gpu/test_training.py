@@ -44,3 +44,17 @@ def test_a_cpu_goes_on_from_a_checkpoint_of_a_gpu(tmp_path):
     on_cpu.restore(tmp_path / "a.pt")
     assert on_cpu.step_number == 1
     assert on_cpu.step(same)["text"] == pytest.approx(on_gpu.step(same)["text"], rel=0.02)
+
+
+def test_a_mean_on_the_way_is_gone_on_with(tmp_path):
+    same, whole, resumed = batch(2), trainer("cuda"), trainer("cuda")
+    whole.step(same)
+    whole.add_to_mean()
+    whole.save(tmp_path / "a.pt")
+    resumed.restore(tmp_path / "a.pt")
+    for one in (whole, resumed):
+        one.step(same)
+        one.add_to_mean()
+    assert resumed.averaged_steps == 2
+    for name, weight in whole.mean.items():
+        torch.testing.assert_close(resumed.mean[name], weight)
