@@ -268,6 +268,8 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     ):
         if a.stage in users and getattr(a, need) is None:
             parser.error(f"{a.stage} needs --{need}")
+    if a.stage == "synth" and (unknown := set(a.only or ()) - {spoken.name for spoken in plan.SPOKEN}):
+        parser.error(f"plan.py has no corpus {', '.join(sorted(unknown))}")
     if a.stage in ("synth", "all") and a.kokoro is None and any("kokoro" in x.engines for x in _to_say(a)):
         parser.error(f"{a.stage} needs --kokoro, or --only corpora that do without")
     if a.stage in ("evaluate", "phones") and not a.clips and not a.speech:

@@ -70,7 +70,8 @@ class Hibari:
 
         self._model = _session(Path(tts.ASSETS) / "hibari.onnx")
 
-    def voice(self, r: random.Random) -> Voice:
+    def voice(self, r: random.Random, foreign: bool = False) -> Voice:
+        """One like any other, whatever language it is to speak."""
         pitch = float(np.exp(r.uniform(*np.log(PITCH))))
         tract = pitch**TRACT_OF_PITCH * r.uniform(0.93, 1.07)
         return {"name": f"hibari-{pitch:.2f}-{tract:.2f}", "pitch": pitch, "tract": tract, "british": False}
@@ -128,6 +129,7 @@ class Kokoro:
         return self._model.run(None, feeds)[0].ravel()
 
 
-def spoken(wave: np.ndarray) -> Speech:
-    """float32 [samples] at RATE -> speech whose words are still to be found."""
-    return Speech(np.clip(wave * 32767, -32768, 32767).astype(np.int16), RATE, None, None)
+def spoken(wave: np.ndarray, foreign: bool = False) -> Speech:
+    """float32 [samples] at RATE -> speech whose words are still to be found, foreign speech having none."""
+    audio = np.clip(wave * 32767, -32768, 32767).astype(np.int16)
+    return Speech(audio, RATE, [] if foreign else None, None)

@@ -1,6 +1,7 @@
 """What the bundled model was made of, in order: the one place with the amounts."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from recipes.tiny import augment, synth, texts
 from recipes.tiny.average import Mean
@@ -90,8 +91,13 @@ BEFORE_LOSS = tuple(kind for kind in BEFORE_SPEED if kind not in ("clip", "loss"
 CALLS = "human:an4,fsdd,speech_commands"
 READING = "human:librispeech,kathleen,speechocean762,commonvoice,dctts_reader"
 MIXED = {(6, 6): 0.75, (3, 12): 0.25}
+MOSTLY_480 = {(6, 6): 0.46, (3, 3): 0.10, (12, 12): 0.18, (3, 12): 0.26}
 WIDER = {(6, 6): 0.45, (3, 3): 0.15, (12, 12): 0.15, (3, 12): 0.25}
 """Delays in tokens of 80 ms; one fixed delay first, because many at once teach nothing for long."""
+SPLICED_LESS = {"human:librispeech": 0.25, "human:kathleen": 0.2, "human:commonvoice": 0.2}
+READ_CALLS = {"open": 6.0, "phrases": 1.2, **dict.fromkeys(("numbers", "birthdays", "digits"), 0.5)}
+later = partial(Phase, light_share=0.4, batch=4, compiled=True)
+"""What the phases from `longer` on have in common."""
 
 PHASES: list[Phase | Mean] = [
     Phase("start", {"domain": 1.0}, steps=351, aux_only_steps=100, augment=augment.LIGHT),
@@ -267,7 +273,7 @@ PHASES: list[Phase | Mean] = [
         steps=900,
         start="softened",
         decay=1.0,
-        delays={(6, 6): 0.46, (3, 3): 0.10, (12, 12): 0.18, (3, 12): 0.26},
+        delays=MOSTLY_480,
         light_share=0.35,
         wordless_share=0.12,
         batch=4,
@@ -276,7 +282,7 @@ PHASES: list[Phase | Mean] = [
     ),
     Mean("bundled", {"mean": 0.1, "polished": 0.9}),
     # What limits it is the encoder, of which people who read ask most.
-    Phase(
+    later(
         "longer",
         {
             "calls": 8.0,
@@ -297,15 +303,12 @@ PHASES: list[Phase | Mean] = [
         steps=5000,
         start="bundled",
         delays={(6, 6): 0.42, (3, 3): 0.10, (12, 12): 0.20, (3, 12): 0.28},
-        light_share=0.4,
         wordless_share=0.08,
-        batch=4,
-        compiled=True,
         muon_lr=0.018,
         adam_lr=1.8e-3,
     ),
     # People of twenty other languages instead of four.
-    Phase(
+    later(
         "settled",
         {
             "calls": 8.5,
@@ -327,16 +330,13 @@ PHASES: list[Phase | Mean] = [
         start="longer",
         decay=1.0,
         delays={(6, 6): 0.44, (3, 3): 0.10, (12, 12): 0.20, (3, 12): 0.26},
-        light_share=0.4,
         wordless_share=0.08,
-        batch=4,
-        compiled=True,
         muon_lr=0.018,
         adam_lr=1.8e-3,
     ),
     Mean("eased", {"bundled": 0.1, "settled": 0.9}),
     # It had begun to know the sentences of people by heart, and the encoder still missed every third phone.
-    Phase(
+    later(
         "deeper",
         {
             "calls": 6.5,
@@ -368,17 +368,14 @@ PHASES: list[Phase | Mean] = [
         start="eased",
         decay=0.6,
         delays={(6, 6): 0.44, (3, 3): 0.10, (12, 12): 0.20, (3, 12): 0.26},
-        light_share=0.4,
         wordless_share=0.08,
-        batch=4,
-        compiled=True,
         muon_lr=0.018,
         adam_lr=1.8e-3,
         seed=2,
     ),
     Mean("steadied", {"eased": 0.1, "deeper": 0.9}),
     # Sentences that nobody said had made it readier to write down what is no English, and digits were worse.
-    Phase(
+    later(
         "rounded",
         {
             "calls": 7.5,
@@ -397,16 +394,13 @@ PHASES: list[Phase | Mean] = [
             "backward": 0.3,
             "scrambled": 0.4,
         },
-        spliced={"human:librispeech": 0.25, "human:kathleen": 0.2, "human:commonvoice": 0.2},
+        spliced=SPLICED_LESS,
         own_share=0.2,
         steps=1300,
         start="steadied",
         decay=1.0,
-        delays={(6, 6): 0.46, (3, 3): 0.10, (12, 12): 0.18, (3, 12): 0.26},
-        light_share=0.4,
+        delays=MOSTLY_480,
         wordless_share=0.12,
-        batch=4,
-        compiled=True,
         muon_lr=0.012,
         adam_lr=1.2e-3,
         seed=3,
@@ -415,7 +409,7 @@ PHASES: list[Phase | Mean] = [
     Mean("blended", {"eased": 0.1, "deeper": 0.45, "rounded": 0.45}),
     # The encoder heard people that it does not know nearly as well as those it does (31 and 27 % of the phones wrong),
     # the decoder did not (48 and 30 % of the words): more layers for it, and more to read than anybody said.
-    Phase(
+    later(
         "reader",
         {
             "calls": 5.5,
@@ -450,16 +444,13 @@ PHASES: list[Phase | Mean] = [
         start="blended",
         decay=0.6,
         delays={(6, 6): 0.44, (3, 3): 0.10, (12, 12): 0.20, (3, 12): 0.26},
-        light_share=0.4,
         wordless_share=0.12,
-        batch=4,
-        compiled=True,
         muon_lr=0.018,
         adam_lr=1.8e-3,
         seed=4,
     ),
     # It read better than before, and heard digits and call phrases worse.
-    Phase(
+    later(
         "answered",
         {
             "calls": 9.0,
@@ -479,25 +470,22 @@ PHASES: list[Phase | Mean] = [
             "backward": 0.3,
             "scrambled": 0.4,
         },
-        spliced={"human:librispeech": 0.25, "human:kathleen": 0.2, "human:commonvoice": 0.2},
+        spliced=SPLICED_LESS,
         own_share=0.2,
-        collage_mix={"open": 6.0, "phrases": 1.2, **dict.fromkeys(("numbers", "birthdays", "digits"), 0.5)},
+        collage_mix=READ_CALLS,
         collage_skip=("numbers_dates_generated",),
         steps=1050,
         start="reader",
         decay=1.0,
-        delays={(6, 6): 0.46, (3, 3): 0.10, (12, 12): 0.18, (3, 12): 0.26},
-        light_share=0.4,
+        delays=MOSTLY_480,
         wordless_share=0.14,
-        batch=4,
-        compiled=True,
         muon_lr=0.012,
         adam_lr=1.2e-3,
         seed=5,
     ),
     Mean("half", {"reader": 0.5, "answered": 0.5}),
     # Digits of a bad telephone were still worse than before, and the mean was readier to write other languages.
-    Phase(
+    later(
         "told",
         {
             "calls": 10.0,
@@ -517,25 +505,22 @@ PHASES: list[Phase | Mean] = [
             "backward": 0.3,
             "scrambled": 0.4,
         },
-        spliced={"human:librispeech": 0.25, "human:kathleen": 0.2, "human:commonvoice": 0.2},
+        spliced=SPLICED_LESS,
         own_share=0.2,
-        collage_mix={"open": 6.0, "phrases": 1.2, **dict.fromkeys(("numbers", "birthdays", "digits"), 0.5)},
+        collage_mix=READ_CALLS,
         collage_skip=("numbers_dates_generated",),
         steps=560,
         start="half",
         decay=1.0,
-        delays={(6, 6): 0.46, (3, 3): 0.10, (12, 12): 0.18, (3, 12): 0.26},
-        light_share=0.4,
+        delays=MOSTLY_480,
         wordless_share=0.16,
-        batch=4,
-        compiled=True,
         muon_lr=0.009,
         adam_lr=9e-4,
         seed=6,
     ),
     Mean("three", {"reader": 0.3, "answered": 0.35, "told": 0.35}),
     # Nearly everything was better, digits of a bad telephone still were not.
-    Phase(
+    later(
         "dialled",
         {
             "calls": 8.0,
@@ -555,25 +540,22 @@ PHASES: list[Phase | Mean] = [
             "backward": 0.3,
             "scrambled": 0.4,
         },
-        spliced={"human:librispeech": 0.25, "human:kathleen": 0.2, "human:commonvoice": 0.2},
+        spliced=SPLICED_LESS,
         own_share=0.2,
-        collage_mix={"open": 6.0, "phrases": 1.2, **dict.fromkeys(("numbers", "birthdays", "digits"), 0.5)},
+        collage_mix=READ_CALLS,
         collage_skip=("numbers_dates_generated",),
         steps=420,
         start="three",
         decay=1.0,
-        delays={(6, 6): 0.46, (3, 3): 0.10, (12, 12): 0.18, (3, 12): 0.26},
-        light_share=0.4,
+        delays=MOSTLY_480,
         wordless_share=0.16,
-        batch=4,
-        compiled=True,
         muon_lr=0.009,
         adam_lr=9e-4,
         seed=7,
     ),
     Mean("four", {"reader": 0.2, "answered": 0.2, "told": 0.25, "dialled": 0.35}),
     # Voices that sound like people, at a rate that stays near the mean, and the mean of the way.
-    Phase(
+    later(
         "levelled",
         {
             "calls": 8.0,
@@ -596,7 +578,7 @@ PHASES: list[Phase | Mean] = [
             "backward": 0.3,
             "scrambled": 0.4,
         },
-        spliced={"human:librispeech": 0.25, "human:kathleen": 0.2, "human:commonvoice": 0.2},
+        spliced=SPLICED_LESS,
         own_share=0.2,
         collage_mix={
             "open": 6.0,
@@ -608,17 +590,14 @@ PHASES: list[Phase | Mean] = [
         steps=950,
         start="four",
         averaged=0.8,
-        delays={(6, 6): 0.46, (3, 3): 0.10, (12, 12): 0.18, (3, 12): 0.26},
-        light_share=0.4,
+        delays=MOSTLY_480,
         wordless_share=0.16,
-        batch=4,
-        compiled=True,
         muon_lr=0.010,
         adam_lr=1e-3,
         seed=8,
     ),
     # Calls, digits and what is not English came out better than ever, what people read worse.
-    Phase(
+    later(
         "reread",
         {
             "calls": 6.0,
@@ -653,11 +632,8 @@ PHASES: list[Phase | Mean] = [
         steps=520,
         start="levelled",
         averaged=0.85,
-        delays={(6, 6): 0.46, (3, 3): 0.10, (12, 12): 0.18, (3, 12): 0.26},
-        light_share=0.4,
+        delays=MOSTLY_480,
         wordless_share=0.16,
-        batch=4,
-        compiled=True,
         muon_lr=0.010,
         adam_lr=1e-3,
         seed=9,

@@ -99,7 +99,7 @@ class Cast:
     def _neural(self, engine: str, batch: list[Utterance]) -> Iterator[tuple[str, Speech | None]]:
         r, foreign = self.r, batch[0][0] == FOREIGN
         speaker = self.hibari if engine == "hibari" else self.kokoro
-        voice = speaker.voice(r) if engine == "hibari" else speaker.voice(r, foreign)
+        voice = speaker.voice(r, foreign)
         for _, text in batch:
             if foreign:
                 script, language = espeak.foreign_language(r)
@@ -107,7 +107,7 @@ class Cast:
             else:
                 ids = self.phonemes.english(text.split(), r.choice("...,?!"), voice["british"])
             wave = speaker.speak(ids, voice, r.uniform(*neural.PACE), r) if ids else None
-            yield voice["name"], None if wave is None else neural.spoken(wave)
+            yield voice["name"], None if wave is None else neural.spoken(wave, foreign)
 
     def _flite(self, words: list[str]) -> tuple[str, Speech | None]:
         voice = self.r.choice(self.flite_voices)
@@ -141,11 +141,11 @@ def add(out: corpus.Writer, utterance: Utterance, voice: str, speech: Speech | N
         return
     domain, text = utterance
     label = [] if domain == FOREIGN else text.lower().split()
-    if speech.word_ends_s is None and label:
-        out.add(audio, text=" ".join(label), spoken=text, voice=voice, domain=domain)
-        return
-    ends = speech.word_ends_s or []
-    times = {"words": [[w, round(e / factor, 3)] for w, e in zip(label, ends, strict=True)]}
+    if speech.word_ends_s is None:
+        times = {"spoken": text}  # align.py tells letters from words by it
+    else:
+        ends = (round(e / factor, 3) for e in speech.word_ends_s)
+        times = {"words": list(map(list, zip(label, ends, strict=True)))}
     if speech.phones:
         times["phones"] = [[n, round(t / factor, 3)] for n, t in speech.phones]
     out.add(audio, text=" ".join(label), voice=voice, domain=domain, **times)

@@ -19,6 +19,7 @@ def test_every_stage_explains_itself(capsys):
         (["human", "--out", "x"], "human needs --speech"),
         (["synth", "--out", "x"], "synth needs --text"),
         (["synth", "--out", "x", "--text", "y"], "synth needs --kokoro, or --only corpora that do without"),
+        (["synth", "--out", "x", "--text", "y", "--only", "cals"], "plan.py has no corpus cals"),
         (["others", "--out", "x"], "others needs --others"),
         (["train", "--out", "x", "--speech", "y"], "train needs --text"),
         (["evaluate", "--out", "x"], "evaluate needs --speech or --clips"),
