@@ -20,6 +20,7 @@ from recipes.tiny.grow import grow
 from recipes.tiny.model import Model, params
 from recipes.tiny.optim import average_gradients, joined, optimisers
 from recipes.tiny.precision import has_half
+from recipes.tiny.teachers import Teachers
 from recipes.tiny.tokenizer import SPECIALS, Tokenizer
 
 WARM_UP_STEPS = 50
@@ -44,6 +45,10 @@ class Phase:
     """of the loss of those sentences"""
     collage_skip: tuple[str, ...] = ()
     """files of the text folder that those sentences are not from"""
+    teachers: tuple[str, ...] = ()
+    """phases and means whose mean probabilities it learns beside what was said, wherever that is English"""
+    taught_share: float = 0.5
+    """how much of the loss they are there"""
     steps: int = 0
     minutes: float = 0
     start: str | None = None
@@ -90,6 +95,7 @@ class Trainer:
         self.optimisers = optimisers(model, muon_lr, adam_lr)
         self.base_lrs = (muon_lr, adam_lr)
         self.collage: Collage | None = None
+        self.teachers: Teachers | None = None
         self.mean: dict[str, torch.Tensor] = {}
         self.averaged_steps = 0
 
@@ -141,7 +147,7 @@ class Trainer:
             logits = self.model.aux(frames).flatten(0, 1)
             losses["aux"] = F.cross_entropy(logits, batch.phones.flatten(), ignore_index=IGNORE)
         if not aux_only:
-            losses["text"] = self._text_loss(frames, batch, own_share)
+            losses["text"] = self._text_loss(frames, batch, own_share, self.teachers)
         if self.collage:
             self.collage.memory.add(frames, batch.heard)
             if collage := self.collage.batch(self.step_number, len(frames)):
@@ -149,11 +155,21 @@ class Trainer:
                 losses["collage"] = self._text_loss(collage.frames, collage, own_share)
         return losses
 
-    def _text_loss(self, frames: torch.Tensor, batch: Batch | Written, own_share: float) -> torch.Tensor:
+    def _text_loss(
+        self,
+        frames: torch.Tensor,
+        batch: Batch | Written,
+        own_share: float,
+        teachers: Teachers | None = None,
+    ) -> torch.Tensor:
         audio = self.model.adapt(frames)
         tokens = self._own(audio, batch, own_share) if own_share else batch.tokens
         logits = self.model.decode(audio, tokens, batch.delay)
-        return F.cross_entropy(logits.flatten(0, 1), batch.targets.flatten(), ignore_index=IGNORE)
+        targets = batch.targets.flatten()
+        losses = F.cross_entropy(logits.flatten(0, 1), targets, ignore_index=IGNORE, reduction="none")
+        if teachers:
+            losses = teachers.blend(losses.view_as(batch.targets), logits, batch, tokens)
+        return losses.sum() / (targets != IGNORE).sum()
 
     @torch.no_grad()
     def _own(self, audio: torch.Tensor, batch: Batch | Written, share: float) -> torch.Tensor:
@@ -353,6 +369,9 @@ def _run(
     if phase.collage_mix:
         pool = texts.sentences(text, phase.collage_skip)
         trainer.collage = Collage(sequences, phase.collage_mix, pool, phase.collage_weight)
+    if phase.teachers:
+        ended = [out / "run" / f"{name}.pt" for name in phase.teachers]
+        trainer.teachers = Teachers.load(ended, phase.taught_share, machine.device, phase.compiled)
     batches = data.batches(sequences, trainer.step_number, machine.shards, machine.loaders)
     sequences_a_step = machine.ranks * machine.shards * phase.batch
     audio_seconds = sequences_a_step * (phase.ticks - LEFT_TOKENS) * 0.08
