@@ -47,7 +47,7 @@ class EngineConfig:
     slots: int | None
     threads: int | None
     decoder_window: int | None
-    blank_penalty: bool
+    blank_penalty: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,9 +388,10 @@ SETTINGS = (
     Setting(
         "engine",
         "blank_penalty",
-        switch(),
-        False,
-        "after 200 empty tokens in a row, prefer text a little; for 4B streams that fall silent over speech",
+        auto(switch()),
+        None,
+        "after many empty tokens in a row, prefer text: auto as the checkpoint says, which Mistral's do not; on for 4B "
+        "streams that fall silent over speech (after 200)",
     ),
     Setting("session", "delay_ms", auto(delay()), None, "latency against accuracy; auto is the checkpoint's"),
     Setting("session", "max_utterance_ms", integer(1000, 600_000), 30_000, "a final is cut at this length"),

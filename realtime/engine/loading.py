@@ -14,7 +14,8 @@ from realtime.engine.engine import Engine
 from realtime.engine.runner import Runner, RunnerOptions
 from realtime.errors import CheckpointError, ConfigError
 from realtime.model import hub, weights
-from realtime.model.voxtral import BlankPenalty, Prompt
+from realtime.model.blanks import BlankPenalty
+from realtime.model.voxtral import Prompt
 from realtime.text.confidence import CALIBRATION_FILE, Calibration
 from realtime.text.tokenizer import Tekken
 
@@ -31,13 +32,14 @@ def load_engine(
     slots: int | None = None,
     threads: int | None = None,
     decoder_window: int | None = None,
-    blank_penalty: bool = False,
+    blank_penalty: bool | None = None,
     progress: Callable[[str], None] = lambda line: None,
 ) -> Engine:
     """Find (or download), load, measure; the engine is then ready to start.
 
     device: auto, cpu, cuda or cuda:N. dtype: auto is float32 on the CPU and bfloat16 elsewhere. slots: None measures.
-    decoder_window: tokens of decoder memory, at most the checkpoint's. Raises CheckpointError and ConfigError.
+    decoder_window: tokens of decoder memory, at most the checkpoint's. blank_penalty: None is what the checkpoint
+    brings, True the default figures where it brings none. Raises CheckpointError and ConfigError.
     """
     where, kind = _device(device), _dtype(dtype)
     threads = threads or _default_threads(where)
@@ -58,7 +60,7 @@ def load_engine(
     voxtral = weights.load(folder, kind, where, decoder_window)
     prompt = Prompt(_BOS, tekken.pad_id, tekken.n_left_pad)
     capacity = None if slots else measure(voxtral, prompt)
-    options = RunnerOptions(threads, BlankPenalty() if blank_penalty else None, traced=where.type == "cpu")
+    options = RunnerOptions(threads, _penalty(folder, blank_penalty), traced=where.type == "cpu")
     runner = Runner(voxtral, prompt, slots or capacity.slots, options)
     name = hub.display_name(model, folder)
     return Engine(
@@ -91,6 +93,12 @@ def _device(name: str) -> torch.device:
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ConfigError(f"device {name!r}: this torch sees no CUDA device.")
     return device
+
+
+def _penalty(folder: Path, wanted: bool | None) -> BlankPenalty | None:
+    if wanted is False:
+        return None
+    return BlankPenalty.load(folder) or (BlankPenalty() if wanted else None)
 
 
 def _default_threads(device: torch.device) -> int | None:

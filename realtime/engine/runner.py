@@ -9,9 +9,10 @@ import torch
 
 from realtime.engine.traced import TracedStep
 from realtime.model.args import ModelArgs
+from realtime.model.blanks import BlankPenalty
 from realtime.model.decoder import DELAYS_TOKENS
 from realtime.model.state import Rows, StreamState
-from realtime.model.voxtral import BlankPenalty, Prompt, Voxtral
+from realtime.model.voxtral import Prompt, Voxtral
 
 # Below this share of active rows, gathering them is cheaper than computing the whole prefix.
 _GATHER_BELOW = 0.8

@@ -12,8 +12,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from realtime.model.blanks import BlankPenalty
 from realtime.model.state import Rows, StreamState
-from realtime.model.voxtral import BlankPenalty, Prompt, Voxtral
+from realtime.model.voxtral import Prompt, Voxtral
 
 _Key = tuple[int, bool, bool]
 # A graph holds for all batches of a class: `layers.linear` pads fewer than 16 rows, and a stream has eight of them in

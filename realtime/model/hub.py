@@ -13,7 +13,7 @@ BUNDLED = Path(__file__).resolve().parent.parent / "assets" / "tiny"
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _NATIVE = ["params.json", "consolidated.safetensors", "tekken.json"]
 _HUGGING_FACE = ["config.json", "model*.safetensors", "model.safetensors.index.json", "tekken.json"]
-_OPTIONAL = ["confidence.json"]
+_OPTIONAL = ["confidence.json", "blank_penalty.json"]
 
 
 def locate(model: str | Path, progress: Callable[[str], None] = lambda line: None) -> Path:

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from realtime.model.args import ModelArgs
+from realtime.model.blanks import BlankPenalty
 from realtime.model.decoder import Decoder
 from realtime.model.encoder import Encoder
 from realtime.model.layers import Linear
@@ -23,19 +24,6 @@ class Prompt:
     bos: int
     pad: int
     left_pad_tokens: int
-
-
-@dataclass(frozen=True, slots=True)
-class BlankPenalty:
-    """Weakens the pad token after `after` pads in a row: `slope` per further pad, at most `limit` logits.
-
-    Answers the "blank rut" reported for the 4B weights: pads for minutes over clear speech while true silence keeps a
-    margin of more than 8 logits.
-    """
-
-    after: int = 200
-    slope: float = 0.5
-    limit: float = 7.0
 
 
 class Adapter(nn.Module):

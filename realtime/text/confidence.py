@@ -17,12 +17,12 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from realtime import figures
 from realtime.errors import CheckpointError
 
 CALIBRATION_FILE = "confidence.json"
 # A probability nearer to 0 or 1 says no more: beyond, a model's figures are noise.
 SUREST = 1e-4
-LARGEST = 100  # of a scale or an offset: beyond is a mistake
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +43,10 @@ class Calibration:
     def load(cls, path: str | Path) -> Calibration:
         """Read a file; without one raw scores stay as they are. Raises CheckpointError that names file and field."""
         path = Path(path)
-        try:
-            fields = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        fields = figures.read(path, ("scale", "offset"), ("unwritten_below",))
+        if fields is None:
             return IDENTITY
-        except (OSError, ValueError) as error:
-            raise CheckpointError(f"{path}: no JSON ({error}).") from None
-        if not isinstance(fields, dict):
-            raise CheckpointError(f"{path}: expected an object with scale and offset.")
-        if unknown := sorted(fields.keys() - {"scale", "offset", "unwritten_below", "source"}):
-            raise CheckpointError(f"{path}: unknown field {unknown[0]!r}.")
-        unwritten_below = _number(path, fields, "unwritten_below") if "unwritten_below" in fields else 0.0
-        found = cls(_number(path, fields, "scale"), _number(path, fields, "offset"), unwritten_below)
+        found = cls(**fields)
         if found.scale <= 0:
             raise CheckpointError(
                 f"{path}: scale must be greater than 0, so that a higher score stays higher."
@@ -82,13 +74,3 @@ def log_odds(score: float) -> float:
 
 def _sigmoid(x: float) -> float:
     return 1.0 / (1.0 + math.exp(-x)) if x >= 0 else math.exp(x) / (1.0 + math.exp(x))
-
-
-def _number(path: Path, fields: dict, name: str) -> float:
-    value = fields.get(name)
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not -LARGEST <= value <= LARGEST:
-        raise CheckpointError(
-            f"{path}: {name} must be a number from -{LARGEST} to {LARGEST}, found {value!r}."
-        )
-    return float(value)

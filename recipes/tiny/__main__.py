@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from realtime.model.blanks import BlankPenalty
 from realtime.text.confidence import CALIBRATION_FILE, Calibration
 from recipes.tiny import (
     adopt,
@@ -136,19 +137,27 @@ def evaluate_stage(a: argparse.Namespace) -> None:
     tekken = checkpoint / "tekken.json" if checkpoint.is_dir() else a.out / "tekken.json"
     model, tokenizer = export.load(checkpoint), Tokenizer(tekken)
     shipped = Calibration.load(tekken.with_name(CALIBRATION_FILE)).unwritten_below
+    penalty = _penalty(a.blank_penalty, tekken.parent)
     for folder in a.clips or [a.speech / "dev", a.out / "heldout"]:
         if a.unwritten_below:
             delay = a.delays_ms[0] // 80
-            by = evaluate.thresholds(model, tokenizer, folder, a.unwritten_below, delay, a.limit)
+            by = evaluate.thresholds(model, tokenizer, folder, a.unwritten_below, delay, a.limit, penalty)
             scored = {f"below {threshold:g}": one for threshold, one in by.items()}
         else:
             scored = {
-                f"{ms} ms": evaluate.evaluate(model, tokenizer, folder, ms // 80, shipped, a.limit)
+                f"{ms} ms": evaluate.evaluate(model, tokenizer, folder, ms // 80, shipped, a.limit, penalty)
                 for ms in a.delays_ms
             }
         print(f"\n{folder.name}\n\n{evaluate.table(scored)}", flush=True)
         if a.transcripts:
             evaluate.write(scored, a.transcripts.with_name(f"{a.transcripts.stem}_{folder.name}.jsonl"))
+
+
+def _penalty(figures: list[float] | None, folder: Path) -> BlankPenalty | None:
+    """What is asked for, else what the folder brings."""
+    if figures is None:
+        return BlankPenalty.load(folder)
+    return BlankPenalty(*figures) if figures else None
 
 
 def phones_stage(a: argparse.Namespace) -> None:
@@ -247,6 +256,13 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
             type=float,
             nargs="*",
             help="of `evaluate`: thresholds to compare at the first delay, default: that of confidence.json",
+        )
+        p.add_argument(
+            "--blank-penalty",
+            type=float,
+            nargs="*",
+            metavar="N",
+            help="of `evaluate`: after, slope and limit, or nothing for none, default: blank_penalty.json",
         )
         p.add_argument("--limit", type=int, default=0, help="clips of each group to evaluate (0: all)")
         p.add_argument("--delays-ms", type=int, nargs="*", default=[480])

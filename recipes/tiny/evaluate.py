@@ -11,6 +11,7 @@ import soundfile
 import soxr
 import torch
 
+from realtime.model.blanks import BlankPenalty
 from recipes.tiny import corpus
 from recipes.tiny.data import FLUSH_TOKENS, LEFT_TOKENS
 from recipes.tiny.human import read_manifest
@@ -76,7 +77,9 @@ def _spread(found: dict[str, list], limit: int) -> Iterator[tuple[str, tuple[dic
 
 
 @torch.no_grad()
-def transcribe(model: Model, waves: list[np.ndarray], delay: int) -> list[tuple[list[int], list[float]]]:
+def transcribe(
+    model: Model, waves: list[np.ndarray], delay: int, penalty: BlankPenalty | None = None
+) -> list[tuple[list[int], list[float]]]:
     """float32 waves -> tokens and their log probabilities; every wave gets the padding in front and a server's flush
     behind.
     """
@@ -86,7 +89,7 @@ def transcribe(model: Model, waves: list[np.ndarray], delay: int) -> list[tuple[
     audio = torch.zeros(len(waves), ticks * TICK_SAMPLES + LOOK_AHEAD_SAMPLES)
     for row, wave in zip(audio, waves, strict=True):
         row[LEFT_TOKENS * TICK_SAMPLES :][: len(wave)] = torch.from_numpy(wave)
-    tokens, logprobs = model.greedy(model.adapt(model.encode(log_mel(audio))), delay)
+    tokens, logprobs = model.greedy(model.adapt(model.encode(log_mel(audio))), delay, penalty)
     return [
         (row[: n + 1].tolist(), sure[: n + 1].tolist())
         for row, sure, n in zip(tokens, logprobs, counts, strict=True)
@@ -126,9 +129,10 @@ def evaluate(
     delay: int = 6,
     unwritten_below: float = 0.0,
     limit: int = 0,
+    penalty: BlankPenalty | None = None,
 ) -> Scored:
     """Decodes the clips of folder/manifest.jsonl at a delay in tokens."""
-    return thresholds(model, tokenizer, folder, [unwritten_below], delay, limit)[unwritten_below]
+    return thresholds(model, tokenizer, folder, [unwritten_below], delay, limit, penalty)[unwritten_below]
 
 
 def thresholds(
@@ -138,11 +142,12 @@ def thresholds(
     unwritten_below: list[float],
     delay: int = 6,
     limit: int = 0,
+    penalty: BlankPenalty | None = None,
 ) -> dict[float, Scored]:
     """The same for several thresholds below which a word is not written, from one decoding."""
     scored = {below: Scored() for below in unwritten_below}
     for group in batches(read_clips(folder, limit)):
-        heard = transcribe(model, [c[2] for c in group], delay)
+        heard = transcribe(model, [c[2] for c in group], delay, penalty)
         for (name, text, _), (tokens, logprobs) in zip(group, heard, strict=True):
             for below, one in scored.items():
                 one.append((name, text, written(tokenizer, tokens, logprobs, below)))

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from realtime.model.blanks import BlankPenalty
+
 AUDIO_ARGS = {
     "sampling_rate": 16000,
     "frame_rate": 12.5,
@@ -308,7 +310,15 @@ class Model(nn.Module):
         return self.norm(x) @ self.embedding.tok_embeddings.weight.T
 
     @torch.no_grad()
-    def greedy(self, audio, delay: int, bos: int = 1, pad: int = 32, left: int = 32):
+    def greedy(
+        self,
+        audio,
+        delay: int,
+        penalty: BlankPenalty | None = None,
+        bos: int = 1,
+        pad: int = 32,
+        left: int = 32,
+    ):
         """Streaming decoding, one token a position: audio vectors [B, T, dim] -> tokens [B, T + 1] with the prompt,
         and the log probability of each [B, T + 1], 0 in the prompt.
         """
@@ -320,6 +330,7 @@ class Model(nn.Module):
         tokens = torch.full((b, t + 1), pad, dtype=torch.long, device=audio.device)
         tokens[:, 0] = bos
         logprobs = torch.zeros(b, t + 1, device=audio.device)
+        blanks = torch.zeros(b, device=audio.device)
         ropes = rotation(torch.arange(t, device=audio.device), p["head_dim"], p["rope_theta"])
         for i in range(t):
             rope = ropes[i : i + 1]
@@ -328,7 +339,11 @@ class Model(nn.Module):
                 attend = lambda m, n, memory=memory: m.step(n, rope, memory, i, window)  # noqa: E731, B023
                 x = layer(x, attend, condition)
             if i >= left + delay:
-                logprobs[:, i + 1], tokens[:, i + 1] = self._logits(x[:, 0]).log_softmax(-1).max(-1)
+                logits = self._logits(x[:, 0])
+                if penalty:
+                    logits[:, pad] -= ((blanks - penalty.after) * penalty.slope).clamp(0, penalty.limit)
+                logprobs[:, i + 1], tokens[:, i + 1] = logits.log_softmax(-1).max(-1)
+                blanks = torch.where(tokens[:, i + 1] == pad, blanks + 1, 0)
         return tokens, logprobs
 
 

@@ -7,8 +7,10 @@ import json
 import pytest
 from safetensors.torch import save_file
 
-from realtime.engine import load_engine
+from realtime.engine import load_engine, loading
+from realtime.engine.runner import Runner
 from realtime.errors import CheckpointError
+from realtime.model.blanks import PENALTY_FILE, BlankPenalty
 from realtime.text.confidence import CALIBRATION_FILE, IDENTITY, Calibration
 from tests import checkpoints
 
@@ -48,4 +50,26 @@ def test_a_broken_calibration_is_refused(tmp_path):
     folder = checkpoints.write(tmp_path / "small")
     (folder / CALIBRATION_FILE).write_text("{}")
     with pytest.raises(CheckpointError, match=r"small/confidence.json: scale must be a number"):
+        load_engine(folder, slots=1, device="cpu")
+
+
+def test_the_blank_penalty_of_a_checkpoint_comes_with_it_unless_it_is_switched_off(tmp_path, monkeypatch):
+    folder = checkpoints.write(tmp_path / "small")
+    runs = []
+    monkeypatch.setattr(loading, "Runner", lambda *given: runs.append(given[-1]) or Runner(*given))
+
+    def penalty(wanted: bool | None) -> BlankPenalty | None:
+        load_engine(folder, slots=1, device="cpu", blank_penalty=wanted)
+        return runs[-1].penalty
+
+    assert (penalty(None), penalty(False), penalty(True)) == (None, None, BlankPenalty())
+    (folder / PENALTY_FILE).write_text('{"after": 12, "slope": 1, "limit": 4}')
+    own = BlankPenalty(12, 1.0, 4.0)
+    assert (penalty(None), penalty(False), penalty(True)) == (own, None, own)
+
+
+def test_a_broken_blank_penalty_is_refused(tmp_path):
+    folder = checkpoints.write(tmp_path / "small")
+    (folder / PENALTY_FILE).write_text("{}")
+    with pytest.raises(CheckpointError, match=r"small/blank_penalty.json: after must be a number"):
         load_engine(folder, slots=1, device="cpu")

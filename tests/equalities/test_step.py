@@ -9,9 +9,10 @@ import torch
 from realtime.engine.runner import Runner, RunnerOptions
 from realtime.engine.traced import TracedStep
 from realtime.model import weights
+from realtime.model.blanks import BlankPenalty
 from realtime.model.mel import LogMel
 from realtime.model.state import Rows
-from realtime.model.voxtral import BlankPenalty, Prompt
+from realtime.model.voxtral import Prompt
 from tests import checkpoints, signals
 
 PROMPT = Prompt(checkpoints.BOS, checkpoints.PAD, checkpoints.LEFT_PAD)

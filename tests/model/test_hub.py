@@ -23,10 +23,11 @@ COMMIT = "1" * 40
 
 @pytest.fixture
 def fake_hub(tmp_path):
-    """Serves one repository: the small random checkpoint with a calibration, and a file that nobody needs."""
+    """Serves one repository: the small random checkpoint with all that it may bring, and a file that nobody needs."""
     folder = checkpoints.write(tmp_path / "served")
     (folder / "model.safetensors").write_bytes(b"not wanted")
     (folder / "confidence.json").write_text('{"scale": 1, "offset": 0}')
+    (folder / "blank_penalty.json").write_text('{"after": 12, "slope": 1, "limit": 4}')
 
     asked: list[str] = []
 
@@ -99,6 +100,7 @@ def test_downloads_the_native_layout_and_reads_it_again_offline(fake_hub, tmp_pa
         "consolidated.safetensors",
         "tekken.json",
         "confidence.json",
+        "blank_penalty.json",
     }
     assert "Fetching" in first.stderr
     assert not any("model.safetensors" in path for path in asked)

@@ -6,9 +6,10 @@ import numpy as np
 import torch
 
 from realtime.model import weights
+from realtime.model.blanks import BlankPenalty
 from realtime.model.layers import Rope
 from realtime.model.state import Rows
-from realtime.model.voxtral import BlankPenalty, Prompt
+from realtime.model.voxtral import Prompt
 from tests import checkpoints, signals
 
 PROMPT = Prompt(checkpoints.BOS, checkpoints.PAD, checkpoints.LEFT_PAD)

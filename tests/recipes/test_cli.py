@@ -35,14 +35,15 @@ def test_missing_folders_are_named(arguments, complaint, capsys):
     assert complaint in capsys.readouterr().err
 
 
-def test_the_plan_is_a_chain_of_phases_that_ends_with_a_mean_or_a_learning_rate_of_zero():
+def test_every_step_of_the_plan_needs_steps_before_it_and_the_last_ends_with_a_mean_or_a_rate_of_zero():
     names = [phase.name for phase in plan.PHASES]
-    before = [None, *names[:-1]]
-    for step, previous in zip(plan.PHASES, before, strict=True):
+    assert len(set(names)) == len(names)
+    assert plan.PHASES[0].start is None
+    for number, step in enumerate(plan.PHASES[1:], 1):
         if isinstance(step, train.Phase):
-            assert step.start == previous
+            assert {step.start, *step.teachers} <= set(names[:number])
         else:
-            assert previous in step.shares and set(step.shares) <= set(names)
+            assert names[number - 1] in step.shares and set(step.shares) <= set(names[:number])
             assert sum(step.shares.values()) == pytest.approx(1)
     assert set(plan.ALIGN_AFTER) <= set(names)
     last = next(step for step in reversed(plan.PHASES) if isinstance(step, train.Phase))

@@ -5,10 +5,13 @@ from functools import partial
 import numpy as np
 import pytest
 import soundfile
+import torch
 
+from realtime.model.blanks import BlankPenalty
 from recipes.tiny import evaluate
+from recipes.tiny.data import LEFT_TOKENS
 from recipes.tiny.evaluate import Scored, distance
-from recipes.tiny.tokenizer import SPECIALS
+from recipes.tiny.tokenizer import PAD, SPECIALS
 
 
 @pytest.mark.parametrize(
@@ -84,3 +87,27 @@ def test_a_limit_takes_clips_of_every_group_spread_over_it(tmp_path):
     found = [(group, text) for group, text, _ in evaluate.read_clips(tmp_path, limit=2)]
     assert found == [("a", "one"), ("a", "three"), ("b", "one")]
     assert len(evaluate.read_clips(tmp_path)) == 6
+
+
+class Ones(torch.nn.Module):
+    def forward(self, x):
+        return torch.ones_like(x)
+
+
+@torch.no_grad()
+def test_a_penalty_lets_the_runner_up_through_when_a_server_would(small_model):
+    """The pad is always ahead, by 1.28 logits: as tests/model/test_precision.py has it for what serves."""
+    embeddings = small_model.embedding.tok_embeddings.weight.zero_()
+    embeddings[PAD], embeddings[77] = 0.1, 0.08
+    small_model.norm = Ones()  # logits are then 64 times these numbers
+    wave = np.zeros(60 * 1280, np.float32)
+
+    def heard(penalty: BlankPenalty | None) -> list[int]:
+        [(tokens, _)] = evaluate.transcribe(small_model, [wave], 6, penalty)
+        return tokens[LEFT_TOKENS + 6 + 1 :]
+
+    assert set(heard(None)) == {PAD}
+    written = heard(BlankPenalty(after=20, slope=0.5, limit=7.0))
+    assert written.index(77) == 23  # 23 pads in a row: 3 over, 1.5 logits weaker
+    assert written[24] == PAD  # a word ends the run
+    assert set(heard(BlankPenalty(after=20, slope=0.5, limit=1.0))) == {PAD}
