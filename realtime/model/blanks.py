@@ -17,7 +17,7 @@ class BlankPenalty:
 
     The defaults answer the "blank rut" reported for the 4B weights: pads for minutes over clear speech while true
     silence keeps a margin of more than 8 logits. A checkpoint may bring figures of its own, as blank_penalty.json:
-    {"after": 12, "slope": 1.0, "limit": 4.0, "source": "any text"}.
+    {"after": 12, "slope": 1.0, "limit": 3.0, "source": "any text"}.
     """
 
     after: int = 200
