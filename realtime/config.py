@@ -204,7 +204,10 @@ def auto(kind: Kind) -> Kind:
             return None
         if isinstance(value, str) and str not in kind.accepts:
             raise ValueError(f"{value!r} is not {kind.metavar} or auto")
-        return kind.check(value)
+        try:
+            return kind.check(value)
+        except ValueError as error:
+            raise ValueError(f"{error}, nor auto") from None
 
     return Kind(f"{kind.metavar}|auto", from_text, check, (*kind.accepts, str))
 

@@ -94,6 +94,15 @@ def test_a_missing_file_is_named():
         config.load({"config": "nowhere.toml"}, {})
 
 
+def test_what_is_neither_a_value_nor_auto_is_told_of_both():
+    with pytest.raises(ConfigError, match="'maybe' is neither on nor off, nor auto"):
+        config.load({"blank_penalty": "maybe"}, {})
+    found = [
+        config.load({"blank_penalty": words}, {}).engine.blank_penalty for words in ("on", "off", "auto")
+    ]
+    assert found == [True, False, None]
+
+
 def test_auto_is_none_and_numbers_are_numbers():
     c = config.load({"slots": "auto", "threads": "2", "delay_ms": "2400"}, {})
     assert (c.engine.slots, c.engine.threads, c.session.delay_ms) == (None, 2, 2400)

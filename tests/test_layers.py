@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-GROUND = ("realtime.errors", "realtime.events", "realtime.config", "realtime.timeline")
+GROUND = ("realtime.errors", "realtime.events", "realtime.config", "realtime.timeline", "realtime.figures")
 # The session, and one channel of it.
 SESSION = ("realtime.session", "realtime.channel")
 TEXT_INFO = ("realtime.text.tokenizer", "realtime.text.confidence")
@@ -41,7 +41,7 @@ LAYERS = (
     Layer(("realtime.model.hub",), ours=("realtime.errors",), libraries=("huggingface_hub",)),
     Layer(
         ("realtime.model",),
-        ours=("realtime.errors", "realtime.model"),
+        ours=("realtime.errors", "realtime.figures", "realtime.model"),
         libraries=("torch", "safetensors", "numpy"),
     ),
     Layer(
