@@ -96,8 +96,21 @@ WIDER = {(6, 6): 0.45, (3, 3): 0.15, (12, 12): 0.15, (3, 12): 0.25}
 """Delays in tokens of 80 ms; one fixed delay first, because many at once teach nothing for long."""
 SPLICED_LESS = {"human:librispeech": 0.25, "human:kathleen": 0.2, "human:commonvoice": 0.2}
 READ_CALLS = {"open": 6.0, "phrases": 1.2, **dict.fromkeys(("numbers", "birthdays", "digits"), 0.5)}
+SPLICED_READING = {"human:librispeech": 0.35, "human:kathleen": 0.3, "human:commonvoice": 0.2}
+READERS = ("human:librispeech", "human:speechocean762", "human:kathleen", "human:commonvoice")
 later = partial(Phase, light_share=0.4, batch=4, compiled=True)
 """What the phases from `longer` on have in common."""
+taught = partial(
+    later,
+    teachers=("five",),
+    start="five",
+    steps=420,
+    averaged=0.5,
+    delays=MOSTLY_480,
+    muon_lr=0.001,
+    adam_lr=1e-4,
+)
+"""What the two phases have in common that learn from the mean they begin with."""
 
 PHASES: list[Phase | Mean] = [
     Phase("start", {"domain": 1.0}, steps=351, aux_only_steps=100, augment=augment.LIGHT),
@@ -620,7 +633,7 @@ PHASES: list[Phase | Mean] = [
             "backward": 0.3,
             "scrambled": 0.4,
         },
-        spliced={"human:librispeech": 0.35, "human:kathleen": 0.3, "human:commonvoice": 0.2},
+        spliced=SPLICED_READING,
         own_share=0.2,
         collage_mix={
             "open": 6.0,
@@ -642,7 +655,7 @@ PHASES: list[Phase | Mean] = [
     Mean("five", {"four": 0.25, "levelled": 0.35, "reread": 0.4}),
     # Going on from a mean had cost the two points that it gained. At a tenth of the rate, and behind its own doubts
     # about English, it costs half of that, and hardly a word of other languages is written any more.
-    later(
+    taught(
         "hushed",
         {
             "calls": 7.5,
@@ -665,7 +678,7 @@ PHASES: list[Phase | Mean] = [
             "backward": 0.3,
             "scrambled": 0.4,
         },
-        spliced={"human:librispeech": 0.35, "human:kathleen": 0.3, "human:commonvoice": 0.2},
+        spliced=SPLICED_READING,
         own_share=0.2,
         collage_mix={
             "open": 6.0,
@@ -674,19 +687,12 @@ PHASES: list[Phase | Mean] = [
             **dict.fromkeys(("numbers", "digits"), 0.4),
         },
         collage_skip=("numbers_dates_generated",),
-        teachers=("five",),
         taught_share=0.6,
-        steps=420,
-        start="five",
-        averaged=0.5,
-        delays=MOSTLY_480,
         wordless_share=0.3,
-        muon_lr=0.001,
-        adam_lr=1e-4,
         seed=10,
     ),
     # Likewise, of English as hard as it gets nothing but those doubts.
-    later(
+    taught(
         "heeded",
         {
             "calls": 8.0,
@@ -709,23 +715,11 @@ PHASES: list[Phase | Mean] = [
             "backward": 0.2,
             "scrambled": 0.2,
         },
-        spliced={
-            "calls": 0.4,
-            **dict.fromkeys(
-                ("human:librispeech", "human:speechocean762", "human:kathleen", "human:commonvoice"), 0.7
-            ),
-        },
-        teachers=("five",),
+        spliced={"calls": 0.4, **dict.fromkeys(READERS, 0.7)},
         taught_share=1.0,
         aux_weight=0.0,
         light_share=0.15,
-        steps=420,
-        start="five",
-        averaged=0.5,
-        delays=MOSTLY_480,
         wordless_share=0.16,
-        muon_lr=0.001,
-        adam_lr=1e-4,
         seed=11,
     ),
     Mean("six", {"hushed": 0.5, "heeded": 0.5}),
@@ -755,9 +749,7 @@ PHASES: list[Phase | Mean] = [
             "backward": 0.2,
             "scrambled": 0.2,
         },
-        spliced=dict.fromkeys(
-            ("human:librispeech", "human:speechocean762", "human:kathleen", "human:commonvoice"), 0.5
-        ),
+        spliced=dict.fromkeys(READERS, 0.5),
         teachers=("five",),
         aux_weight=0.0,
         steps=200,
