@@ -23,15 +23,8 @@ class Teachers:
             model.requires_grad_(False)
 
     @classmethod
-    def load(
-        cls, checkpoints: Sequence[Path], share: float, device: str, compiled: bool = False
-    ) -> "Teachers":
-        """compiled: let torch.compile make them faster."""
-        models = [export.load(path).to(device) for path in checkpoints]
-        if compiled:
-            for model in models:
-                model.encode, model.decode = torch.compile(model.encode), torch.compile(model.decode)
-        return cls(models, share)
+    def load(cls, checkpoints: Sequence[Path], share: float, device: str) -> "Teachers":
+        return cls([export.load(path).to(device) for path in checkpoints], share)
 
     @torch.no_grad()
     def probabilities(self, batch: Batch, tokens: torch.Tensor) -> torch.Tensor:

@@ -346,8 +346,12 @@ def _run(
     model = Model(_params(phase, tokenizer, out / "run"), len(phones)).to(machine.device)
     trainer = Trainer(model, phase.muon_lr, phase.adam_lr)
     _begin(trainer, phase, out / "run")
+    if phase.teachers:
+        ended = [out / "run" / f"{name}.pt" for name in phase.teachers]
+        trainer.teachers = Teachers.load(ended, phase.taught_share, machine.device)
     if phase.compiled:
-        model.encode, model.decode = torch.compile(model.encode), torch.compile(model.decode)
+        for m in (model, *(trainer.teachers.models if trainer.teachers else ())):
+            m.encode, m.decode = torch.compile(m.encode), torch.compile(m.decode)
     corpora = [
         Corpus.named(out / "corpus", name, weight, phase.spliced.get(name, 0.0))
         for name, weight in phase.corpora.items()
@@ -369,9 +373,6 @@ def _run(
     if phase.collage_mix:
         pool = texts.sentences(text, phase.collage_skip)
         trainer.collage = Collage(sequences, phase.collage_mix, pool, phase.collage_weight)
-    if phase.teachers:
-        ended = [out / "run" / f"{name}.pt" for name in phase.teachers]
-        trainer.teachers = Teachers.load(ended, phase.taught_share, machine.device, phase.compiled)
     batches = data.batches(sequences, trainer.step_number, machine.shards, machine.loaders)
     sequences_a_step = machine.ranks * machine.shards * phase.batch
     audio_seconds = sequences_a_step * (phase.ticks - LEFT_TOKENS) * 0.08

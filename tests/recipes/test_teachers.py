@@ -26,7 +26,7 @@ def test_the_loss_is_their_share_and_what_was_said_the_rest(small_model, sequenc
     logits = logits_of(small_model, batch)
     said = F.cross_entropy(logits.transpose(1, 2), batch.targets, ignore_index=IGNORE, reduction="none")
     theirs = F.cross_entropy(
-        logits.transpose(1, 2), logits_of(teacher, batch).softmax(1 + 1).transpose(1, 2), reduction="none"
+        logits.transpose(1, 2), logits_of(teacher, batch).softmax(-1).transpose(1, 2), reduction="none"
     )
     blended = Teachers([teacher], 0.3).blend(said, logits, batch, batch.tokens)
     first = LEFT_TOKENS + int(batch.delay)
