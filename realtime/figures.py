@@ -8,11 +8,13 @@ from pathlib import Path
 
 from realtime.errors import CheckpointError
 
-_LARGEST = 1000  # beyond is a mistake
 
-
-def read(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> dict[str, float] | None:
+def read(
+    path: Path, largest: float, required: Sequence[str], optional: Sequence[str] = ()
+) -> dict[str, float] | None:
     """Name -> figure of an object that may say its `source`, too; None without a file.
+
+    largest: of a figure, and how far below 0; beyond is a mistake.
 
     Raises CheckpointError that names file and field.
     """
@@ -28,14 +30,15 @@ def read(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> d
     if unknown := sorted(fields.keys() - {*required, *optional, "source"}):
         raise CheckpointError(f"{path}: unknown field {unknown[0]!r}.")
     return {
-        name: _number(path, name, fields.get(name)) for name in [*required, *(fields.keys() & set(optional))]
+        name: _number(path, largest, name, fields.get(name))
+        for name in [*required, *(fields.keys() & set(optional))]
     }
 
 
-def _number(path: Path, name: str, value: object) -> float:
+def _number(path: Path, largest: float, name: str, value: object) -> float:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not -_LARGEST <= value <= _LARGEST:
+    if not is_number or not -largest <= value <= largest:
         raise CheckpointError(
-            f"{path}: {name} must be a number from -{_LARGEST} to {_LARGEST}, found {value!r}."
+            f"{path}: {name} must be a number from -{largest:g} to {largest:g}, found {value!r}."
         )
     return float(value)

@@ -135,3 +135,10 @@ def write(folder: Path, seed: int = 0, vocab_size: int = 400) -> Path:
     (folder / "tekken.json").write_text(json.dumps(tekken(vocab_size)))
     save_file(random_tensors(folder, seed), folder / "consolidated.safetensors")
     return folder
+
+
+class Ones(torch.nn.Module):
+    """In place of the last norm: logits are then the sums of the rows of the table."""
+
+    def forward(self, x):
+        return torch.ones_like(x)

@@ -50,6 +50,7 @@ def load_engine(
     args = weights.read_args(folder)
     tekken = Tekken.load(folder / "tekken.json")
     calibration = Calibration.load(folder / CALIBRATION_FILE)
+    penalty = _penalty(folder, blank_penalty)
     if (args.audio.sampling_rate, args.frame_samples, args.look_ahead_samples) != _GRID:
         raise CheckpointError(
             f"{folder}: hears {args.audio.sampling_rate} Hz in frames of {args.frame_samples} samples; "
@@ -60,7 +61,7 @@ def load_engine(
     voxtral = weights.load(folder, kind, where, decoder_window)
     prompt = Prompt(_BOS, tekken.pad_id, tekken.n_left_pad)
     capacity = None if slots else measure(voxtral, prompt)
-    options = RunnerOptions(threads, _penalty(folder, blank_penalty), traced=where.type == "cpu")
+    options = RunnerOptions(threads, penalty, traced=where.type == "cpu")
     runner = Runner(voxtral, prompt, slots or capacity.slots, options)
     name = hub.display_name(model, folder)
     return Engine(

@@ -121,8 +121,7 @@ class Voxtral(nn.Module):
         ].float()
         blank_run = rows.read(state.blank_run)
         if penalty is not None:
-            weaker = ((blank_run - penalty.after) * penalty.slope).clamp(0, penalty.limit)
-            logits[:, prompt.pad] -= weaker
+            logits[:, prompt.pad] -= penalty.logits(blank_run)
         best, token = logits.max(-1)
         log_probability = best - logits.logsumexp(-1)
         overruled = position < prompt.left_pad_tokens + delay

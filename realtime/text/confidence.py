@@ -23,6 +23,7 @@ from realtime.errors import CheckpointError
 CALIBRATION_FILE = "confidence.json"
 # A probability nearer to 0 or 1 says no more: beyond, a model's figures are noise.
 SUREST = 1e-4
+LARGEST = 100  # of a scale or an offset: beyond is a mistake
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Calibration:
     def load(cls, path: str | Path) -> Calibration:
         """Read a file; without one raw scores stay as they are. Raises CheckpointError that names file and field."""
         path = Path(path)
-        fields = figures.read(path, ("scale", "offset"), ("unwritten_below",))
+        fields = figures.read(path, LARGEST, ("scale", "offset"), ("unwritten_below",))
         if fields is None:
             return IDENTITY
         found = cls(**fields)

@@ -137,7 +137,7 @@ def evaluate_stage(a: argparse.Namespace) -> None:
     tekken = checkpoint / "tekken.json" if checkpoint.is_dir() else a.out / "tekken.json"
     model, tokenizer = export.load(checkpoint), Tokenizer(tekken)
     shipped = Calibration.load(tekken.with_name(CALIBRATION_FILE)).unwritten_below
-    penalty = _penalty(a.blank_penalty, tekken.parent)
+    penalty = BlankPenalty.load(tekken.parent) if a.blank_penalty is None else a.penalty
     for folder in a.clips or [a.speech / "dev", a.out / "heldout"]:
         if a.unwritten_below:
             delay = a.delays_ms[0] // 80
@@ -151,13 +151,6 @@ def evaluate_stage(a: argparse.Namespace) -> None:
         print(f"\n{folder.name}\n\n{evaluate.table(scored)}", flush=True)
         if a.transcripts:
             evaluate.write(scored, a.transcripts.with_name(f"{a.transcripts.stem}_{folder.name}.jsonl"))
-
-
-def _penalty(figures: list[float] | None, folder: Path) -> BlankPenalty | None:
-    """What is asked for, else what the folder brings."""
-    if figures is None:
-        return BlankPenalty.load(folder)
-    return BlankPenalty(*figures) if figures else None
 
 
 def phones_stage(a: argparse.Namespace) -> None:
@@ -292,6 +285,13 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
         parser.error(f"{a.stage} needs --speech or --clips")
     if a.stage in ("align", "phones") and a.checkpoint and a.checkpoint.is_dir():
         parser.error(f"{a.stage} needs a .pt file: an exported folder has no phone head, `adopt` trains one")
+    try:
+        a.penalty = None
+        if a.blank_penalty:
+            after, slope, limit = a.blank_penalty
+            a.penalty = BlankPenalty(after, slope, limit)
+    except ValueError as error:
+        parser.error(f"--blank-penalty takes after, slope and limit: {error}")
     if any(ms <= 0 or ms % 80 for ms in a.delays_ms):
         parser.error("delays are positive multiples of 80 ms")
     return a

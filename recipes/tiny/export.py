@@ -8,15 +8,20 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from realtime.model import weights as service
+from realtime.model.blanks import PENALTY_FILE
 from realtime.text.confidence import CALIBRATION_FILE
 from recipes.tiny.model import Model
+
+MEASURED = {CALIBRATION_FILE: "python -m bench confidence", PENALTY_FILE: "docs/decisions/blanks.md"}
+"""Files of figures that belong to the weights, and how they were come by."""
 
 
 def export(checkpoint: Path, tokenizer: Path, folder: Path) -> None:
     """Writes params.json, consolidated.safetensors (float16, without the auxiliary head) and tekken.json.
 
-    A calibration beside the tokenizer goes along; one that the folder has already stays. Raises ValueError for weights
-    that float16 cannot hold, and CheckpointError if the service's own loader cannot read what was written.
+    A calibration and a penalty on blanks beside the tokenizer go along; those that the folder has already stay. Raises
+    ValueError for weights that float16 cannot hold, and CheckpointError if the service's own loader cannot read what
+    was written.
     """
     saved = torch.load(checkpoint, weights_only=True)
     weights = {
@@ -29,7 +34,8 @@ def export(checkpoint: Path, tokenizer: Path, folder: Path) -> None:
     save_file(weights, folder / "consolidated.safetensors")
     (folder / "params.json").write_text(json.dumps(saved["params"], indent=1) + "\n")
     shutil.copyfile(tokenizer, folder / "tekken.json")
-    _keep_calibration(tokenizer.with_name(CALIBRATION_FILE), folder / CALIBRATION_FILE)
+    for name, measured in MEASURED.items():
+        _keep_figures(tokenizer.with_name(name), folder / name, measured)
     _check(folder, weights)
     size_mb = sum(p.stat().st_size for p in folder.iterdir()) / 1e6
     print(f"{folder}: {len(weights)} tensors, {size_mb:.1f} MB", flush=True)
@@ -43,11 +49,11 @@ def _check(folder: Path, weights: dict[str, torch.Tensor]) -> None:
     service.load(folder, torch.float16, torch.device("cpu"))
 
 
-def _keep_calibration(source: Path, target: Path) -> None:
+def _keep_figures(source: Path, target: Path, measured: str) -> None:
     if source.exists():
         shutil.copyfile(source, target)
     if target.exists():
-        print(f"{target}: good for the weights it was measured with (python -m bench confidence)", flush=True)
+        print(f"{target}: good for the weights it was measured with ({measured})", flush=True)
 
 
 def load(path: Path) -> Model:

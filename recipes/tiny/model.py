@@ -341,7 +341,7 @@ class Model(nn.Module):
             if i >= left + delay:
                 logits = self._logits(x[:, 0])
                 if penalty:
-                    logits[:, pad] -= ((blanks - penalty.after) * penalty.slope).clamp(0, penalty.limit)
+                    logits[:, pad] -= penalty.logits(blanks)
                 logprobs[:, i + 1], tokens[:, i + 1] = logits.log_softmax(-1).max(-1)
                 blanks = torch.where(tokens[:, i + 1] == pad, blanks + 1, 0)
         return tokens, logprobs

@@ -58,18 +58,13 @@ def test_bfloat16_runs_and_stays_close(tmp_path):
     assert token.tolist() == [checkpoints.PAD] and logprob.dtype == torch.float32
 
 
-class Ones(torch.nn.Module):
-    def forward(self, x):
-        return torch.ones_like(x)
-
-
 def test_blank_penalty_ends_a_rut(tmp_path):
     """A model that always prefers the pad by 0.96 logits: the penalty lets the runner-up through, and not earlier."""
     model = weights.load(checkpoints.write(tmp_path))
     model.decoder.tok_embeddings.weight.zero_()
     model.decoder.tok_embeddings.weight[checkpoints.PAD] = 0.1
     model.decoder.tok_embeddings.weight[77] = 0.08
-    model.decoder.norm = Ones()  # logits are then 48 times these numbers
+    model.decoder.norm = checkpoints.Ones()  # logits are then 48 times these numbers
 
     def speak(penalty: BlankPenalty | None) -> list[int]:
         state = model.new_state(1)

@@ -20,6 +20,14 @@ def test_every_stage_explains_itself(capsys):
         (["synth", "--out", "x"], "synth needs --text"),
         (["synth", "--out", "x", "--text", "y"], "synth needs --kokoro, or --only corpora that do without"),
         (["synth", "--out", "x", "--text", "y", "--only", "cals"], "plan.py has no corpus cals"),
+        (
+            ["evaluate", "--out", "x", "--clips", "y", "--blank-penalty", "1", "0", "3"],
+            "--blank-penalty takes after, slope and limit: slope must be greater than 0",
+        ),
+        (
+            ["evaluate", "--out", "x", "--clips", "y", "--blank-penalty", "1", "2", "3", "4"],
+            "--blank-penalty takes after, slope and limit",
+        ),
         (["others", "--out", "x"], "others needs --others"),
         (["train", "--out", "x", "--speech", "y"], "train needs --text"),
         (["evaluate", "--out", "x"], "evaluate needs --speech or --clips"),

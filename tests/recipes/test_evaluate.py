@@ -12,6 +12,7 @@ from recipes.tiny import evaluate
 from recipes.tiny.data import LEFT_TOKENS
 from recipes.tiny.evaluate import Scored, distance
 from recipes.tiny.tokenizer import PAD, SPECIALS
+from tests import checkpoints
 
 
 @pytest.mark.parametrize(
@@ -89,17 +90,12 @@ def test_a_limit_takes_clips_of_every_group_spread_over_it(tmp_path):
     assert len(evaluate.read_clips(tmp_path)) == 6
 
 
-class Ones(torch.nn.Module):
-    def forward(self, x):
-        return torch.ones_like(x)
-
-
 @torch.no_grad()
 def test_a_penalty_lets_the_runner_up_through_when_a_server_would(small_model):
     """The pad is always ahead, by 1.28 logits: as tests/model/test_precision.py has it for what serves."""
     embeddings = small_model.embedding.tok_embeddings.weight.zero_()
     embeddings[PAD], embeddings[77] = 0.1, 0.08
-    small_model.norm = Ones()  # logits are then 64 times these numbers
+    small_model.norm = checkpoints.Ones()  # logits are then 64 times these numbers
     wave = np.zeros(60 * 1280, np.float32)
 
     def heard(penalty: BlankPenalty | None) -> list[int]:

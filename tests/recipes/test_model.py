@@ -7,6 +7,7 @@ from safetensors.torch import load_file
 
 from realtime.errors import CheckpointError
 from realtime.model import weights
+from realtime.model.blanks import PENALTY_FILE, BlankPenalty
 from realtime.text.confidence import CALIBRATION_FILE, Calibration
 from recipes.tiny import export
 from recipes.tiny.model import Model, encoder_args, params
@@ -99,6 +100,13 @@ def test_export_keeps_a_calibration(small_model, toy, tmp_path, capsys):
     assert "measured with" in capsys.readouterr().out
     (toy / CALIBRATION_FILE).write_text(Calibration(0.7, 0.1).json("beside the tokenizer"))
     assert Calibration.load(exported()) == Calibration(0.7, 0.1)
+
+
+def test_export_takes_a_penalty_on_blanks_along(small_model, toy, tmp_path):
+    Trainer(small_model, 0.02, 2e-3).save(tmp_path / "a.pt")
+    (toy / PENALTY_FILE).write_text('{"after": 12, "slope": 1, "limit": 3}')
+    export.export(tmp_path / "a.pt", toy / "tekken.json", tmp_path / "bundle")
+    assert BlankPenalty.load(tmp_path / "bundle") == BlankPenalty(12, 1, 3)
 
 
 @torch.no_grad()
